@@ -1,0 +1,61 @@
+//! Where the pure pipeline meets the world: `planner` reads `config/`, looks at the machine, plans, and writes complete
+//! generations of files. It carries the planning verbs, which `roster` and `cargo xtask` share, and is light on purpose:
+//! no async runtime, no network.
+//!
+//! ```no_run
+//! use clap::Parser as _;
+//!
+//! #[derive(clap::Parser)]
+//! struct Cli {
+//!     #[command(subcommand)]
+//!     verb: planner::cli::Verb,
+//! }
+//!
+//! let verb = Cli::parse_from(["roster", "plan", "--profile", "mixed-workload"]).verb;
+//! let answer = planner::run(verb, &planner::World::real("roster"), &<Cli as clap::CommandFactory>::command);
+//! print!("{}", answer.out);
+//! ```
+
+mod answer;
+pub mod cli;
+pub mod codes;
+pub mod document;
+pub mod generated;
+mod generations;
+mod hash;
+pub mod inventory;
+mod layout;
+mod manifest;
+mod pipeline;
+mod profile;
+mod redact;
+mod report;
+mod request;
+mod run;
+mod set;
+mod table;
+mod verbs;
+mod world;
+
+pub use answer::{Answer, Reply};
+pub use run::run;
+pub use world::World;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Prints an answer, data on standard output and talk on standard error, and gives its exit code. `colour` says when to
+/// keep colours: `Auto` looks at the terminal and `NO_COLOR`.
+pub fn print(answer: &Answer, colour: cli::Color) -> ExitCode {
+    let choice = match colour {
+        cli::Color::Auto => anstream::ColorChoice::Auto,
+        cli::Color::Always => anstream::ColorChoice::Always,
+        cli::Color::Never => anstream::ColorChoice::Never,
+    };
+    // A reader that went away (`| head`) is no fault of ours, and nobody is left to tell.
+    let mut talk = anstream::AutoStream::new(std::io::stderr(), choice);
+    let _ = talk.write_all(answer.talk.as_bytes());
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(answer.out.as_bytes()).and_then(|()| out.flush());
+    ExitCode::from(answer.exit.code())
+}

@@ -1,0 +1,62 @@
+//! `completions` and `man`, made from the command line's own definition.
+
+use std::fs;
+use std::path::Path;
+
+use clap_complete::Shell;
+use spec::notes::{Exit, Finding, Located};
+
+use crate::answer::Told;
+use crate::layout::LayoutError;
+use crate::redact::Redactor;
+
+pub(crate) fn completions(shell: Shell, mut command: clap::Command) -> Told<String> {
+    let mut bytes = Vec::new();
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    told(text.clone(), text, String::new())
+}
+
+/// The main page on standard output, or every page into a folder.
+pub(crate) fn man(folder: Option<&Path>, command: clap::Command) -> Told<String> {
+    let pages = pages(command);
+    let Some(folder) = folder else {
+        let page = pages.into_iter().next().map(|(_, text)| text).unwrap_or_default();
+        return told(page.clone(), page, String::new());
+    };
+    let written = fs::create_dir_all(folder)
+        .and_then(|()| pages.iter().try_for_each(|(name, text)| fs::write(folder.join(name), text)));
+    match written {
+        Ok(()) => {
+            let talk = format!("{} pages are in `{}`.\n", pages.len(), folder.display());
+            told(folder.display().to_string(), String::new(), talk)
+        }
+        Err(source) => {
+            let error = LayoutError::Unwritable { path: folder.display().to_string(), source };
+            Told::failed(vec![Finding::error(Located::nowhere(error))], Redactor::default())
+        }
+    }
+}
+
+/// The main page first, then one a command.
+fn pages(command: clap::Command) -> Vec<(String, String)> {
+    let name = command.get_name().to_owned();
+    let render = |command: clap::Command| {
+        let mut bytes = Vec::new();
+        // A vector cannot fail to be written to.
+        let _ = clap_mangen::Man::new(command).render(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let of_verb = |it: &clap::Command| {
+        let full = format!("{name}-{}", it.get_name());
+        (format!("{full}.1"), render(it.clone().name(full).disable_help_flag(true)))
+    };
+    let verbs: Vec<_> = command.get_subcommands().filter(|it| it.get_name() != "help").map(of_verb).collect();
+    std::iter::once((format!("{name}.1"), render(command))).chain(verbs).collect()
+}
+
+fn told(result: String, out: String, talk: String) -> Told<String> {
+    let (findings, redactor) = (vec![], Redactor::default());
+    Told { result: Some(result), out, talk, exit: Exit::Ok, findings, redactor }
+}

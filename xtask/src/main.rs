@@ -1,0 +1,67 @@
+//! Roster's own commands. `cargo xtask <verb>` plans a machine exactly as `roster <verb>` does, and sets up, checks and
+//! measures the repository. Nothing imports this crate, and it stays light: a new user compiles it before anything else.
+//!
+//! The laws of the house (who may import whom, what a pure crate may not touch, what a file looks like) are its tests:
+//! see `tidy`.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+
+mod bench;
+mod ci;
+mod codegen;
+mod setup;
+#[cfg(test)]
+mod tidy;
+mod workspace;
+
+/// Roster's commands, in the repository
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", version, after_help = planner::cli::EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    #[command(flatten)]
+    Plan(planner::cli::Verb),
+    /// Install or verify the outside programs that checks and tests use
+    Setup(setup::Args),
+    /// Run everything that must be green before a change lands
+    Ci,
+    /// Write the files that are generated from code
+    Codegen(codegen::Args),
+    /// Measure
+    #[command(subcommand)]
+    Bench(bench::Verb),
+}
+
+fn main() -> ExitCode {
+    let verb = match Cli::try_parse() {
+        Ok(cli) => cli.verb,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Where stdout and stderr are gone there is nobody left to tell.
+            let _ = error.print();
+            return if asked { ExitCode::SUCCESS } else { ExitCode::from(64) };
+        }
+    };
+    let done = match verb {
+        Verb::Plan(verb) => {
+            let colour = verb.common().color;
+            let answer = planner::run(verb, &planner::World::real("cargo xtask"), &Cli::command);
+            return planner::print(&answer, colour);
+        }
+        Verb::Setup(args) => setup::run(&args),
+        Verb::Ci => ci::run(),
+        Verb::Codegen(args) => codegen::run(&args),
+        Verb::Bench(verb) => bench::run(&verb),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,69 @@
+//! What the repository promises to those who use it: CI is one command, the README knows every verb, and files that are
+//! generated are what the code says.
+
+use clap::CommandFactory;
+
+use super::hold;
+use crate::{
+    Cli, codegen,
+    workspace::{read, root},
+};
+
+/// The commands of a shell script.
+fn commands(script: &str) -> Vec<&str> {
+    script.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+/// The verbs that the text does not show as `cargo xtask VERB`, or as a `VERB` of its own in code.
+fn unmentioned(verbs: &[String], text: &str) -> Vec<String> {
+    let shown = |verb: &str| {
+        let typed = format!("xtask {verb}");
+        let goes_on = |rest: &str| rest.starts_with(|it: char| it.is_alphanumeric() || it == '-');
+        let typed = text.match_indices(&typed).any(|(at, _)| !goes_on(&text[at + typed.len()..]));
+        typed || text.contains(&format!("`{verb}`"))
+    };
+    verbs
+        .iter()
+        .filter(|verb| !shown(verb))
+        .map(|verb| format!("README.md does not mention `{verb}`"))
+        .collect()
+}
+
+#[test]
+fn ci_is_one_command() {
+    let script = read(&root().join(".ci/run")).expect("the repository has a .ci/run");
+    let enter = r#"cd "$(dirname "${BASH_SOURCE[0]}")/..""#;
+    assert_eq!(
+        commands(&script),
+        ["set -euo pipefail", enter, "exec cargo xtask ci"],
+        ".ci/run does nothing else"
+    );
+}
+
+#[test]
+fn the_readme_mentions_every_verb() {
+    let readme = root().join("README.md");
+    if !readme.exists() {
+        return;
+    }
+    let verbs: Vec<_> = Cli::command().get_subcommands().map(|it| it.get_name().to_owned()).collect();
+    hold("the README mentions every verb", &unmentioned(&verbs, &read(&readme).expect("README.md is text")));
+}
+
+#[test]
+fn a_verb_that_the_readme_forgot_is_found() {
+    let verbs = ["plan", "diff", "env-build", "env"].map(str::to_owned);
+    let faults = unmentioned(&verbs, "Type `cargo xtask plan`, then `diff`; or cargo xtask env-build.");
+    assert_eq!(faults, ["README.md does not mention `env`"]);
+}
+
+#[test]
+fn generated_files_are_current() {
+    let stale: Vec<_> = codegen::stale().into_iter().map(|(path, _)| path.display().to_string()).collect();
+    hold("generated files are what the code says; type `cargo xtask codegen`", &stale);
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
