@@ -2,18 +2,19 @@
 //! generations of files. It carries the planning verbs, which `roster` and `cargo xtask` share, and is light on purpose:
 //! no async runtime, no network.
 //!
-//! ```no_run
-//! use clap::Parser as _;
+//! ```
+//! use clap::{CommandFactory, Parser};
 //!
-//! #[derive(clap::Parser)]
+//! #[derive(Parser)]
 //! struct Cli {
 //!     #[command(subcommand)]
 //!     verb: planner::cli::Verb,
 //! }
 //!
-//! let verb = Cli::parse_from(["roster", "plan", "--profile", "mixed-workload"]).verb;
-//! let answer = planner::run(verb, &planner::World::real("roster"), &<Cli as clap::CommandFactory>::command);
-//! print!("{}", answer.out);
+//! let verb = Cli::parse_from(["roster", "plan", "--profile", "simulation"]).verb;
+//! let answer = planner::run(verb, &planner::World::real("roster"), &Cli::command);
+//! assert!(answer.out.contains("simulation-worker-0"));
+//! assert_eq!(answer.exit.code(), 0);
 //! ```
 
 mod answer;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use spec::ids::MachineId;
 use spec::notes::{Code, Exit, Fault, Finding, Located};
+use spec::source::SourceText;
 
 use crate::answer::{Answer, Look, Told};
 use crate::cli::{Color, Common, Flags, Verb};
@@ -90,7 +91,7 @@ impl Run<'_> {
     pub(crate) fn request(&self, flags: &Flags) -> Result<Request, Vec<Finding>> {
         let mut request = Request::of(flags)?;
         if request.is_unsaid() {
-            let Some(built) = self.manifest().default else {
+            let Some(built) = self.manifest()?.default else {
                 return Err(vec![Finding::error(Located::nowhere(NothingChosen))]);
             };
             let hardware = request.hardware.take().or(built.hardware.clone());
@@ -100,10 +101,12 @@ impl Run<'_> {
     }
 
     /// What the generation in force was made from; nothing when there is none.
-    pub(crate) fn manifest(&self) -> Manifest {
-        let bytes =
-            self.store.load_current().ok().and_then(|it| it.get(manifest::PATH).map(|it| it.bytes.clone()));
-        bytes.and_then(|it| serde_json::from_slice(&it).ok()).unwrap_or_default()
+    pub(crate) fn manifest(&self) -> Result<Manifest, Vec<Finding>> {
+        let loaded =
+            self.store.load_current().map_err(|error| vec![Finding::error(Located::nowhere(error))])?;
+        let Some(artefact) = loaded.get(manifest::PATH) else { return Ok(Manifest::default()) };
+        let source = SourceText::open(manifest::PATH, String::from_utf8_lossy(&artefact.bytes));
+        Ok(spec::document::read::<Manifest>(&source).map_err(spec::notes::errors)?.value)
     }
 
     /// The declared compose profiles.

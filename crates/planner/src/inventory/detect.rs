@@ -44,9 +44,15 @@ impl Gpus for Nvml {
             NvmlError::LibloadingError(_) => "no NVIDIA driver library on this machine".to_owned(),
             other => format!("NVML does not start: {other}"),
         })?;
-        let cards =
-            nvml.device_count().and_then(|count| (0..count).map(|index| card(&nvml, index)).collect());
-        cards.map_err(|error| format!("NVML does not answer: {error}"))
+        let cards = nvml
+            .device_count()
+            .and_then(|count| (0..count).map(|index| card(&nvml, index)).collect::<Result<Vec<_>, _>>())
+            .map_err(|error| format!("NVML does not answer: {error}"))?;
+        // Nothing can run on such a card, and leaving it out in silence would look like a lost card.
+        match cards.iter().find(|(gpu, sliced)| *sliced && gpu.slices.is_empty()) {
+            Some((gpu, _)) => Err(format!("GPU {} is in MIG mode and has no slices", gpu.index)),
+            None => Ok(cards.into_iter().map(|(gpu, _)| gpu).collect()),
+        }
     }
 }
 
@@ -56,7 +62,8 @@ fn open() -> Result<nvml_wrapper::Nvml, NvmlError> {
     versioned.or_else(|_| nvml_wrapper::Nvml::init())
 }
 
-fn card(nvml: &nvml_wrapper::Nvml, index: u32) -> Result<Gpu, NvmlError> {
+/// A card, and whether it is in MIG mode.
+fn card(nvml: &nvml_wrapper::Nvml, index: u32) -> Result<(Gpu, bool), NvmlError> {
     let device = nvml.device_by_index(index)?;
     // Cards without MIG answer `NotSupported`, old drivers have no such function: both mean no slices.
     let slots = device.mig_device_count().unwrap_or(0);
@@ -64,13 +71,14 @@ fn card(nvml: &nvml_wrapper::Nvml, index: u32) -> Result<Gpu, NvmlError> {
         .filter_map(|slot| device.mig_device_by_index(slot).ok())
         .map(|slice| Ok(MigSlice { uuid: slice.uuid()?, vram_mib: mebibytes(slice.memory_info()?.total) }));
     let slices = slices.collect::<Result<Vec<_>, NvmlError>>()?;
-    Ok(Gpu {
+    let gpu = Gpu {
         index: u16::try_from(index).unwrap_or(u16::MAX),
         uuid: Some(device.uuid()?),
         model: device.name().ok(),
         vram_mib: mebibytes(device.memory_info()?.total),
         slices,
-    })
+    };
+    Ok((gpu, device.mig_mode().is_ok_and(|it| it.current != 0)))
 }
 
 fn mebibytes(bytes: u64) -> NonZeroU32 {

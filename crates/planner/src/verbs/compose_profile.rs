@@ -88,12 +88,14 @@ pub(crate) fn compose_profile(run: &Run<'_>, asked: &Asked) -> Told<Declared> {
         }
     };
     profiles.schema.get_or_insert_with(|| "../docs/schemas/compose-profiles.schema.json".into());
-    let setup = match run.setup() {
-        Ok(setup) => setup,
-        Err(findings) => return failed(findings),
+    let (setup, default) = match (run.setup(), run.manifest()) {
+        (Ok(setup), Ok(manifest)) => (setup, manifest.default),
+        (setup, manifest) => {
+            return failed([setup.err(), manifest.err()].into_iter().flatten().flatten().collect());
+        }
     };
     // Planned and written first: what cannot be planned is not declared either.
-    let set = set::build(run, &setup, run.manifest().default.as_ref(), &profiles);
+    let set = set::build(run, &setup, default.as_ref(), &profiles);
     let told = env_build::write(run, set, force, false);
     let (mut findings, redactor) = (told.findings, told.redactor);
     let Some(built) = told.result else {
@@ -142,7 +144,10 @@ fn put(
 ) -> Result<(ServiceName, Request), Vec<Finding>> {
     let one = |fault| vec![Finding::error(Located::nowhere(fault))];
     let hardware = HardwareChoice::of(hardware)?;
-    let profile = profile.cloned().or_else(|| run.manifest().default.and_then(|it| it.profile));
+    let profile = match profile {
+        Some(profile) => Some(profile.clone()),
+        None => run.manifest()?.default.and_then(|it| it.profile),
+    };
     let profile = profile.ok_or_else(|| one(NamedFault::NoProfile))?;
     let name = match name {
         Some(name) => name.clone(),

@@ -173,7 +173,10 @@ fn worker(planned: &Planned, it: &WorkerInstance) -> Vec<String> {
     for need in it.worker.env.iter().chain(&service.env) {
         let kind = if need.secret { "secret" } else { "variable" };
         let must = if need.required { "requires" } else { "may use" };
-        lines.push(format!("{must} the {kind} {}", need.key));
+        let line = format!("{must} the {kind} {}", need.key);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
     }
     lines
 }
