@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 mod bench;
 mod ci;
@@ -42,12 +42,7 @@ enum Verb {
 fn main() -> ExitCode {
     let verb = match Cli::try_parse() {
         Ok(cli) => cli.verb,
-        Err(error) => {
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // Where stdout and stderr are gone there is nobody left to tell.
-            let _ = error.print();
-            return if asked { ExitCode::SUCCESS } else { ExitCode::from(64) };
-        }
+        Err(error) => return planner::refuse(&error),
     };
     let done = match verb {
         Verb::Plan(verb) => {

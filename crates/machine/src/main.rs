@@ -3,9 +3,8 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, error::ErrorKind};
+use clap::{CommandFactory as _, Parser};
 use planner::cli::{EXIT_CODES, Verb};
-use spec::notes::Exit;
 
 /// Plan a GPU/AI worker machine from one roster and one profile
 #[derive(Parser)]
@@ -18,12 +17,7 @@ struct Cli {
 fn main() -> ExitCode {
     let verb = match Cli::try_parse() {
         Ok(cli) => cli.verb,
-        Err(error) => {
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // Where stdout and stderr are gone there is nobody left to tell.
-            let _ = error.print();
-            return ExitCode::from(if asked { Exit::Ok } else { Exit::Usage }.code());
-        }
+        Err(error) => return planner::refuse(&error),
     };
     let colour = verb.common().color;
     let answer = planner::run(verb, &planner::World::real("roster"), &Cli::command);

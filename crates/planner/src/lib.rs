@@ -45,6 +45,18 @@ pub use world::World;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+use spec::notes::Exit;
+
+/// Prints what `clap` has to say, and gives its exit code: help and version were asked for, the rest is a wrong command
+/// line.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    // Where stdout and stderr are gone there is nobody left to tell.
+    let _ = error.print();
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    ExitCode::from(if asked { Exit::Ok } else { Exit::Usage }.code())
+}
+
 /// Prints an answer, data on standard output and talk on standard error, and gives its exit code. `colour` says when to
 /// keep colours: `Auto` looks at the terminal and `NO_COLOR`.
 pub fn print(answer: &Answer, colour: cli::Color) -> ExitCode {

@@ -87,6 +87,19 @@ impl Run<'_> {
         Setup::read(self.layout, self.world)
     }
 
+    /// What every verb that plans a whole project needs, or every reason why it is not there.
+    pub(crate) fn project(
+        &self,
+        flags: &Flags,
+    ) -> Result<(Setup<'_>, Request, ComposeProfiles), Vec<Finding>> {
+        match (self.setup(), self.request(flags), self.compose_profiles()) {
+            (Ok(setup), Ok(request), Ok(profiles)) => Ok((setup, request, profiles)),
+            (setup, request, profiles) => {
+                Err([setup.err(), request.err(), profiles.err()].into_iter().flatten().flatten().collect())
+            }
+        }
+    }
+
     /// What the command line asks for; what the generation in force was made from when it asks for nothing.
     pub(crate) fn request(&self, flags: &Flags) -> Result<Request, Vec<Finding>> {
         let mut request = Request::of(flags)?;

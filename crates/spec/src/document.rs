@@ -341,3 +341,6 @@ fn pattern_of_keys(node: Option<&Value>) -> Option<&str> {
     let patterns = node?.get("patternProperties")?.as_object()?;
     patterns.keys().next().map(String::as_str)
 }
+
+#[cfg(test)]
+mod tests;

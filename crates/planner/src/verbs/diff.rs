@@ -52,16 +52,9 @@ pub enum Action {
 }
 
 pub(crate) fn diff(run: &Run<'_>, flags: &Flags, against: Option<&ProfileName>) -> Told<Difference> {
-    let failed = |findings| Told::failed(findings, Redactor::default());
-    let setup = match run.setup() {
-        Ok(setup) => setup,
-        Err(findings) => return failed(findings),
-    };
-    let (request, profiles) = match (run.request(flags), run.compose_profiles()) {
-        (Ok(request), Ok(profiles)) => (request, profiles),
-        (request, profiles) => {
-            return failed([request.err(), profiles.err()].into_iter().flatten().flatten().collect());
-        }
+    let (setup, request, profiles) = match run.project(flags) {
+        Ok(project) => project,
+        Err(findings) => return Told::failed(findings, Redactor::default()),
     };
     let new = set::build(run, &setup, Some(&request), &profiles);
     let (mut findings, mut redactor) = (new.findings, new.redactor);

@@ -29,16 +29,9 @@ pub struct Built {
 }
 
 pub(crate) fn env_build(run: &Run<'_>, flags: &Flags, force: bool, check: bool) -> Told<Built> {
-    let failed = |findings| Told::failed(findings, Redactor::default());
-    let setup = match run.setup() {
-        Ok(setup) => setup,
-        Err(findings) => return failed(findings),
-    };
-    let (request, profiles) = match (run.request(flags), run.compose_profiles()) {
-        (Ok(request), Ok(profiles)) => (request, profiles),
-        (request, profiles) => {
-            return failed([request.err(), profiles.err()].into_iter().flatten().flatten().collect());
-        }
+    let (setup, request, profiles) = match run.project(flags) {
+        Ok(project) => project,
+        Err(findings) => return Told::failed(findings, Redactor::default()),
     };
     let set = set::build(run, &setup, Some(&request), &profiles);
     write(run, set, force, check)
