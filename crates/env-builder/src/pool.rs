@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use fault::ResolveFault;
+pub use resolver::has_password;
 use spec::dotenv::Entry;
 use spec::env::{EnvSource, Secret};
 use spec::ids::{ComponentName, EnvKey, SectionName, ServiceName};

@@ -8,7 +8,7 @@ use crate::redact::Redactor;
 use crate::report::{self, FindingDocument};
 
 /// The version of every `--json` document.
-pub const SCHEMA_VERSION: u32 = 1;
+pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 /// A verb's answer. Nothing is printed before it is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Answer {
 /// The `--json` form of every answer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Reply<T> {
-    /// [`SCHEMA_VERSION`].
+    /// The version of this form.
     pub schema_version: u32,
     /// The exit code.
     pub exit: u8,

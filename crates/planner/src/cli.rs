@@ -78,7 +78,7 @@ pub enum Verb {
         /// Its name; left out, the roster with hyphens: `comfyui-2-openai-4`
         #[arg(long)]
         name: Option<ServiceName>,
-        /// The profile that its environment is taken of
+        /// The profile that its environment is taken of; left out, the one it has, else the default machine's
         #[arg(long, value_name = "PROFILE")]
         env: Option<ProfileName>,
         /// Remove the machine of this name

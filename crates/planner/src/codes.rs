@@ -2,7 +2,7 @@
 
 use spec::notes::Code;
 
-use crate::{generations, layout, pipeline, run, verbs};
+use crate::{generations, layout, pipeline, run, set, verbs};
 
 /// All codes, by id. A code that a crate adds to its own list is here by itself.
 pub fn all() -> Vec<Code> {
@@ -25,6 +25,7 @@ pub fn all() -> Vec<Code> {
     let verbs = [
         run::NOTHING_CHOSEN,
         verbs::explain::UNKNOWN,
+        set::DISAGREEMENT,
         verbs::compose_profile::NAMED,
         verbs::env_build::OTHER_COMPOSE,
     ];

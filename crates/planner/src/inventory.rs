@@ -6,7 +6,7 @@ mod flag;
 
 pub use detect::{Detected, Gpus, Nvml, detect};
 pub use document::{GpuDocument, HardwareDocument, HardwareError, SliceDocument};
-pub use flag::{ASSUMED_VRAM_MIB, FlagError, GpuFlag};
+pub use flag::{ASSUMED_VRAM_MIB, FlagError, GpuFlag, MAX_GPUS};
 
 use std::num::{NonZeroU16, NonZeroU32};
 

@@ -173,10 +173,10 @@ impl Layout {
         format!("{SECRETS}/{name}.env")
     }
 
-    /// A file that an argument names, relative to the working directory.
-    pub fn argument(path: &Path, exposure: Exposure) -> Result<SourceText, LayoutError> {
+    /// A file that an argument names, relative to `directory`, where the command was typed.
+    pub fn argument(directory: &Path, path: &Path, exposure: Exposure) -> Result<SourceText, LayoutError> {
         let name = path.display().to_string();
-        match fs::read_to_string(path) {
+        match fs::read_to_string(directory.join(path)) {
             Ok(text) if exposure == Exposure::Guarded => Ok(SourceText::guarded(name, text)),
             Ok(text) => Ok(SourceText::open(name, text)),
             Err(source) => Err(LayoutError::Unreadable { path: name, source }),

@@ -7,6 +7,7 @@
 //! files  ──┘                                  inventory ─┘
 //! ```
 
+mod additional;
 mod derived;
 mod inputs;
 mod machine;
@@ -28,6 +29,7 @@ use crate::world::World;
 
 /// Every code of this module.
 pub const CODES: &[Code] = &[
+    additional::SECRET,
     derived::SETTING,
     derived::ALIAS,
     roster::UNSAID,

@@ -13,9 +13,14 @@ pub struct Redactor {
 }
 
 impl Redactor {
+    /// Whether a value is searched for.
+    pub fn guards(value: &str) -> bool {
+        value.len() >= SHORTEST
+    }
+
     /// Learns a secret value, and the form in which it stands in JSON.
     pub fn learn(&mut self, value: &str) {
-        if value.len() < SHORTEST {
+        if !Self::guards(value) {
             return;
         }
         let json = serde_json::Value::from(value).to_string();

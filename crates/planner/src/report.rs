@@ -1,9 +1,11 @@
 //! Findings as people and programs read them: rustc's form on a terminal, one JSON document under `--json`.
 
+use std::ops::Range;
+
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
-use spec::notes::{Finding, Severity};
+use spec::notes::{Code, Finding, Severity};
 use spec::source::{Exposure, Place};
 
 use crate::redact::Redactor;
@@ -24,7 +26,7 @@ fn render_one(finding: &Finding, renderer: &Renderer) -> String {
     };
     let title = level.primary_title(finding.message.as_str()).id(finding.code.id);
     let mut group = Group::with_title(title);
-    let shown = finding.place.as_ref().and_then(Shown::of);
+    let shown = finding.place.as_ref().and_then(|it| Shown::of(it, finding.code));
     let origin = finding.place.as_ref().filter(|_| shown.is_none()).map(|place| {
         let (line, column) = place.line_column();
         let origin = Origin::path(place.source.name());
@@ -60,7 +62,7 @@ struct Shown {
 
 impl Shown {
     /// The line of a place; `None` when its source is guarded, or the place is the source as a whole.
-    fn of(place: &Place) -> Option<Self> {
+    fn of(place: &Place, code: Code) -> Option<Self> {
         let text = place.source.text();
         if place.source.exposure() == Exposure::Guarded
             || place.span.is_empty()
@@ -70,7 +72,12 @@ impl Shown {
         }
         let begin = text[..place.span.start].rfind('\n').map_or(0, |it| it + 1);
         let end = text[begin..].find('\n').map_or(text.len(), |it| begin + it);
-        let line = without_values(&text[begin..end]);
+        let line = &text[begin..end];
+        let line = if spec::json::codes::ALL.contains(&code) || spec::document::ALL.contains(&code) {
+            without_texts(line)
+        } else {
+            without_values(line)
+        };
         // Masking keeps the line's length, so the span still fits.
         let start = place.span.start - begin;
         let stop = place.span.end.min(end) - begin;
@@ -87,24 +94,43 @@ impl Shown {
 /// A line of a document with the values of environment variables masked: `"OPENAI_API_KEY": "sk-…"` shows its key
 /// only. Whatever stands right of a key in capitals may be a secret, in whichever document it was put by mistake.
 fn without_values(line: &str) -> String {
-    let Some(after) = key_in_capitals(line) else { return line.to_owned() };
-    let (shown, value) = line.split_at(after);
-    shown.to_owned()
-        + &value
-            .chars()
-            .map(|it| if it.is_whitespace() { " " } else { "*" }.repeat(it.len_utf8()))
-            .collect::<String>()
+    let from = keys(line).find(|key| is_variable(&line[key.clone()])).map_or(line.len(), |key| key.end + 1);
+    line[..from].to_owned() + &without_texts(&line[from..])
 }
 
-/// Where the value begins, if the line is `"KEY_IN_CAPITALS": …`.
-fn key_in_capitals(line: &str) -> Option<usize> {
-    let open = line.find('"')? + 1;
-    let close = open + line[open..].find('"')?;
-    let key = &line[open..close];
+/// A line of a document that is no JSON, or not of its form: what stands in it may be anything, so all that is left of it
+/// are signs and what can only be keys.
+fn without_texts(line: &str) -> String {
+    let mut shown = String::new();
+    let mut at = 0;
+    for key in keys(line) {
+        shown += &masked(&line[at..key.start]);
+        shown += &line[key.clone()];
+        at = key.end;
+    }
+    shown + &masked(&line[at..])
+}
+
+/// What stands in quotes before a colon and begins a member of an object, without the quotes.
+fn keys(line: &str) -> impl Iterator<Item = Range<usize>> {
+    let quotes: Vec<usize> = line.match_indices('"').map(|(at, _)| at).collect();
+    let pairs: Vec<_> = quotes.windows(2).map(|pair| pair[0] + 1..pair[1]).collect();
+    pairs.into_iter().filter(|it| {
+        let before = line[..it.start - 1].trim_end();
+        (before.is_empty() || before.ends_with(['{', ',']))
+            && line[it.end + 1..].trim_start().starts_with(':')
+    })
+}
+
+fn is_variable(key: &str) -> bool {
     let capital = |it: char| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_';
-    let colon = close + 1 + line[close + 1..].find(':')?;
-    (!key.is_empty() && key.chars().all(capital) && line[close + 1..colon].trim().is_empty())
-        .then_some(colon + 1)
+    !key.is_empty() && key.chars().all(capital)
+}
+
+/// Stars for everything but white space and the signs of JSON, in as many bytes.
+fn masked(text: &str) -> String {
+    let shown = |it: char| it.is_whitespace() || "{}[]:,\"".contains(it);
+    text.chars().map(|it| if shown(it) { it.to_string() } else { "*".repeat(it.len_utf8()) }).collect()
 }
 
 /// A finding for programs.
@@ -156,21 +182,38 @@ mod tests {
 
     #[test]
     fn a_line_shows_the_name_of_a_variable_and_never_its_value() {
-        let line = r#"    "OPENAI_API_KEY": "sk-canary", "B": 1"#;
-        assert_eq!(without_values(line), r#"    "OPENAI_API_KEY": ************ **** *"#);
-        assert_eq!(without_values(r#"  "redis": "local""#), r#"  "redis": "local""#);
+        for (line, shown) in [
+            (r#"    "OPENAI_API_KEY": "sk-canary", "B": 1"#, r#"    "OPENAI_API_KEY": "*********", "B": *"#),
+            (r#"{ "environment": { "KEY": ["canary"] } }"#, r#"{ "environment": { "KEY": ["******"] } }"#),
+            (r#"  "redis": "local""#, r#"  "redis": "local""#),
+            (r#"  "workers": "comfyui:2,openai:4""#, r#"  "workers": "comfyui:2,openai:4""#),
+        ] {
+            assert_eq!(without_values(line), shown);
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_document_that_was_not_understood_shows_its_keys_only() {
+        for (line, shown) in [
+            (r#"  "environment": { "KEY": canary, "#, r#"  "environment": { "KEY": ******, "#),
+            (r#"  "a": "canary" "b": "canary""#, r#"  "a": "******" "*": "******""#),
+            (r#"  "a": canary", "b": 1"#, r#"  "a": ******", "b": *"#),
+            (r#"  "canaryé, "a": 1"#, r#"  "********, "a": *"#),
+        ] {
+            assert_eq!(without_texts(line), shown);
+        }
     }
 
     #[test]
     fn a_guarded_source_is_never_quoted() {
         let source = SourceText::guarded("secrets/local.env", "TOKEN canary");
-        assert!(Shown::of(&source.at(0..12)).is_none());
+        assert!(Shown::of(&source.at(0..12), spec::document::WRONG_VALUE).is_none());
     }
 
     #[test]
     fn a_place_over_many_lines_marks_its_first_one() {
         let source = SourceText::open("a.json", "{\n  \"a\": {\n  }\n}");
-        let shown = Shown::of(&source.at(9..14)).unwrap();
+        let shown = Shown::of(&source.at(9..14), spec::document::WRONG_VALUE).unwrap();
         assert_eq!((shown.number, &shown.line[shown.start..shown.end]), (2, "{"));
     }
 }

@@ -1,5 +1,7 @@
 //! What one machine is to be planned from, and its form in a generation's manifest and in `compose-profiles.json`.
 
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use spec::ids::ProfileName;
@@ -38,9 +40,9 @@ pub enum HardwareChoice {
 }
 
 impl Request {
-    /// What the command line asks for; an inventory file is read.
-    pub fn of(flags: &Flags) -> Result<Self, Vec<Finding>> {
-        let hardware = HardwareChoice::of(&flags.hardware)?;
+    /// What the command line asks for; an inventory file is read, relative to `directory`.
+    pub fn of(flags: &Flags, directory: &Path) -> Result<Self, Vec<Finding>> {
+        let hardware = HardwareChoice::of(&flags.hardware, directory)?;
         Ok(Self { profile: flags.profile.clone(), workers: flags.spec.clone(), hardware })
     }
 
@@ -51,10 +53,10 @@ impl Request {
 }
 
 impl HardwareChoice {
-    /// What the command line asks for; an inventory file is read.
-    pub fn of(flags: &Hardware) -> Result<Option<Self>, Vec<Finding>> {
+    /// What the command line asks for; an inventory file is read, relative to `directory`.
+    pub fn of(flags: &Hardware, directory: &Path) -> Result<Option<Self>, Vec<Finding>> {
         if let Some(path) = &flags.inventory {
-            let read = Layout::argument(path, Exposure::Open);
+            let read = Layout::argument(directory, path, Exposure::Open);
             let source = read.map_err(|error| vec![Finding::error(Located::nowhere(error))])?;
             let document = spec::document::read::<HardwareDocument>(&source).map_err(errors)?;
             return Ok(Some(Self::Declared(document.value)));

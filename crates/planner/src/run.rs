@@ -102,7 +102,7 @@ impl Run<'_> {
 
     /// What the command line asks for; what the generation in force was made from when it asks for nothing.
     pub(crate) fn request(&self, flags: &Flags) -> Result<Request, Vec<Finding>> {
-        let mut request = Request::of(flags)?;
+        let mut request = Request::of(flags, &self.world.directory)?;
         if request.is_unsaid() {
             let Some(built) = self.manifest()?.default else {
                 return Err(vec![Finding::error(Located::nowhere(NothingChosen))]);

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use compose_gen::{Additional, Image, Project};
 use env_builder::environment::Environment;
-use spec::condition::Condition;
 use spec::ids::ServiceName;
-use spec::notes::{Finding, Severity, errors};
-use spec::source::SourceText;
+use spec::notes::{Code, Exit, Fault, Finding, Located, Severity, errors};
+use spec::source::Place;
 
 use crate::generations::Artefacts;
 use crate::hash;
@@ -118,13 +117,19 @@ impl Set {
         let mut findings = Vec::new();
         let default = self.default.iter().map(|it| (None, it));
         for (name, planned) in default.chain(self.named.iter().map(|(name, it)| (Some(name), it))) {
-            let Some(profile) = planned.profile.as_ref().filter(|it| it.document().docker.auto_generate)
-            else {
+            // A machine of a bare roster has no profile that could keep it out.
+            if planned.profile.as_ref().is_some_and(|it| !it.document().docker.auto_generate) {
                 continue;
-            };
-            let local = has_local_redis(profile);
-            project.redis_image = project.redis_image.or_else(|| redis_image(planned, profile));
-            services(profile, &mut project.additional, &mut findings);
+            }
+            let local = planned.profile.as_ref().is_some_and(has_local_redis);
+            let image = planned.profile.as_ref().and_then(|it| redis_image(planned, it));
+            share(&mut project.redis_image, image, "the image of Redis", same_image, &mut findings);
+            for (name, it) in &planned.additional {
+                let mut shared = project.additional.remove(name);
+                let what = format!("the service `{name}`");
+                share(&mut shared, Some(it.clone()), &what, same_service, &mut findings);
+                project.additional.extend(shared.map(|it| (name.clone(), it)));
+            }
             let machine = machine(name, planned, local);
             match name {
                 None => project.machine = Some(machine),
@@ -137,6 +142,78 @@ impl Set {
         if findings.is_empty() { Ok((!empty).then_some(project)) } else { Err(findings) }
     }
 }
+
+/// Takes what a machine says of something that all machines of the project share. Two that differ are an error.
+fn share<T: Placed>(
+    shared: &mut Option<T>,
+    said: Option<T>,
+    what: &str,
+    same: fn(&T, &T) -> bool,
+    findings: &mut Vec<Finding>,
+) {
+    let Some(said) = said else { return };
+    match shared {
+        Some(first) if !same(first, &said) => {
+            let fault = Disagreement { what: what.to_owned(), first: first.place().to_string() };
+            findings.push(Finding::error(Located::at(said.place().clone(), fault)));
+        }
+        _ => *shared = Some(said),
+    }
+}
+
+/// Something that knows who asked for it.
+trait Placed {
+    fn place(&self) -> &Place;
+}
+
+impl Placed for Image {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl Placed for Additional {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+fn same_image(one: &Image, other: &Image) -> bool {
+    one.reference == other.reference
+}
+
+fn same_service(one: &Additional, other: &Additional) -> bool {
+    same_image(&one.image, &other.image)
+        && one.command == other.command
+        && one.environment == other.environment
+}
+
+/// Machines of one project that describe what they share differently.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the machines of this project disagree on {what}: {first} says otherwise")]
+struct Disagreement {
+    what: String,
+    first: String,
+}
+
+impl Fault for Disagreement {
+    fn code(&self) -> Code {
+        DISAGREEMENT
+    }
+    fn fix(&self) -> String {
+        "say the same in both profiles, or give the services different names".into()
+    }
+}
+
+/// Machines that disagree.
+pub(crate) const DISAGREEMENT: Code = Code {
+    id: "COMP103",
+    title: "machines disagree on what they share",
+    exit: Exit::Error,
+    explanation: "All machines of a project are in one compose file, with one Redis and one service of each name. Which \
+description of it would win must not depend on the order of machines.\n\nBreaks it: the profiles of two named machines \
+with an additional service `proxy` of different images.\n\nMend it: say the same in both, or use different names.",
+};
 
 /// The folder that images are built from, as seen from where the compose file is.
 fn context(run: &Run<'_>) -> String {
@@ -192,41 +269,6 @@ fn redis_image(planned: &Planned, profile: &Profile) -> Option<Image> {
     let (_, reference) = environment.public().iter().find(|(key, _)| key.as_str() == REDIS_IMAGE)?;
     Some(Image { reference: reference.clone(), place: profile.place("/components/redis") })
         .filter(|it| !it.reference.is_empty())
-}
-
-/// The services of a profile whose conditions hold.
-fn services(
-    profile: &Profile,
-    additional: &mut BTreeMap<ServiceName, Additional>,
-    findings: &mut Vec<Finding>,
-) {
-    for (name, it) in &profile.document().docker.additional_services {
-        let pointer = format!("/docker/additional_services/{name}/condition");
-        let wanted = match (&it.condition, profile.text_place(&pointer)) {
-            (None, _) => Ok(true),
-            (Some(_), Some(place)) => evaluate(profile, &place),
-            // Written with escapes: spans inside it cannot point into the file.
-            (Some(text), None) => {
-                let source = SourceText::open(format!("{}{pointer}", profile.source.name()), text.as_str());
-                evaluate(profile, &source.at(0..text.len()))
-            }
-        };
-        match wanted {
-            Err(found) => findings.extend(found),
-            Ok(false) => {}
-            Ok(true) => {
-                let place = profile.place(&format!("/docker/additional_services/{name}"));
-                let image_place = profile.place(&format!("/docker/additional_services/{name}/image"));
-                let image = Image { reference: it.image.clone(), place: image_place };
-                let (command, environment) = (it.command.clone(), it.environment.clone());
-                additional.insert(name.clone(), Additional { image, command, environment, place });
-            }
-        }
-    }
-}
-
-fn evaluate(profile: &Profile, place: &spec::source::Place) -> Result<bool, Vec<Finding>> {
-    Condition::parse_at(place).and_then(|it| it.evaluate(&profile.sections())).map_err(errors)
 }
 
 /// Whether Redis is ours to run: the profile takes the section `local` of the component `redis`.

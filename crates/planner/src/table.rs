@@ -58,14 +58,22 @@ pub fn render(plan: &PlanDocument) -> String {
         let _ = writeln!(out, "  {:<8} {}", "secret", names.join(", "));
     }
     let count = |number: usize, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
-    let _ = writeln!(
+    let _ = write!(
         out,
-        "\n{}, {}, {}, {}.",
+        "\n{}, {}",
         count(plan.services.len(), "service process").replace("processs", "processes"),
         count(plan.workers.len(), "worker"),
-        count(plan.environment.public.len(), "variable"),
-        count(plan.environment.secret.len(), "secret"),
     );
+    // Every environment has variables: without one, it was not asked for, or a value is missing.
+    if !plan.environment.public.is_empty() {
+        let _ = write!(
+            out,
+            ", {}, {}",
+            count(plan.environment.public.len(), "variable"),
+            count(plan.environment.secret.len(), "secret"),
+        );
+    }
+    out.push_str(".\n");
     out
 }
 

@@ -34,5 +34,5 @@ mod writer;
 mod tests;
 
 pub use fault::{Clash, DotenvFault, Unencodable};
-pub use reader::{Entry, parse};
+pub use reader::{Entry, parse, read};
 pub use writer::{encode, write};

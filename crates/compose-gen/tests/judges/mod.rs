@@ -1,6 +1,7 @@
 //! Programs that nobody here wrote, and their verdict on compose files. Many files a call: most of a judge's time is
 //! its start.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs, thread};
@@ -33,39 +34,49 @@ impl Judges {
                 let tool = tool.rsplit('/').next().unwrap_or(tool);
                 let told = format!("not run: {tool} is missing; cargo xtask setup installs it");
                 assert!(env::var_os("CI").is_none_or(|it| it != "true"), "{told}");
-                eprintln!("{told}");
+                // Not `eprintln!`, which the test harness keeps to itself when the test passes.
+                writeln!(std::io::stderr(), "{told}").expect("stderr can be written to");
                 return None;
             }
         }
-        let schema =
-            fs::read_to_string(here.join("tests/compose-spec.schema.json")).expect("the schema is there");
+        let schema = fs::read_to_string(here.join("../compose-gen/tests/compose-spec.schema.json"))
+            .expect("the schema is there");
         let schema = serde_json::from_str(&schema).expect("the schema is JSON");
         Some(Self { tools, schema: jsonschema::validator_for(&schema).expect("the schema is a schema") })
     }
 
-    /// Every file, by a name for people, judged by all of them. The answer is each file as Compose expands it, all
-    /// profiles on, or every complaint of every judge.
+    /// Every file, by a name for people, judged by all of them beside stand-ins for what it names. The answer is each file
+    /// as Compose expands it, all profiles on, or every complaint of every judge.
     pub fn judge(&self, files: &[(String, String)]) -> Result<Vec<Value>, Vec<String>> {
         let world = tempfile::tempdir().expect("a temporary folder");
-        let folders: Vec<PathBuf> = (0..files.len()).map(|it| world.path().join(it.to_string())).collect();
+        let staged = files.iter().enumerate().map(|(number, (name, text))| {
+            let folder = world.path().join(number.to_string());
+            stage(&folder, text);
+            (name.clone(), folder)
+        });
+        self.judge_folders(&staged.collect::<Vec<_>>())
+    }
+
+    /// The same of the compose file that lies in each folder, beside what lies there with it.
+    pub fn judge_folders(&self, folders: &[(String, PathBuf)]) -> Result<Vec<Value>, Vec<String>> {
         let mut complaints = Vec::new();
-        for ((name, text), folder) in files.iter().zip(&folders) {
-            let read = stage(folder, text);
+        for (name, folder) in folders {
+            let text = fs::read_to_string(folder.join(FILE)).expect("the file is there");
             complaints.extend(
                 self.schema
-                    .iter_errors(&read)
+                    .iter_errors(&read(&text))
                     .map(|it| format!("schema: {name}: {}: {it}", it.instance_path())),
             );
         }
-        let paths: Vec<String> = folders.iter().map(|it| it.join(FILE).display().to_string()).collect();
+        let paths: Vec<String> = folders.iter().map(|(_, it)| it.join(FILE).display().to_string()).collect();
         let expanded = thread::scope(|scope| {
-            let lint = scope.spawn(|| self.lint(world.path(), &paths));
-            let expanded: Vec<_> = folders.iter().map(|folder| self.expand(folder)).collect();
+            let lint = scope.spawn(|| self.lint(&paths));
+            let expanded: Vec<_> = folders.iter().map(|(_, folder)| self.expand(folder)).collect();
             complaints.extend(lint.join().expect("the linters are run"));
             expanded
         });
         let mut values = Vec::new();
-        for ((name, _), expanded) in files.iter().zip(expanded) {
+        for ((name, _), expanded) in folders.iter().zip(expanded) {
             match expanded {
                 Ok(value) => values.push(value),
                 Err(told) => complaints.push(format!("compose: {name}: {told}")),
@@ -74,8 +85,8 @@ impl Judges {
         if complaints.is_empty() {
             return Ok(values);
         }
-        // The linters know files by number.
-        complaints.extend(files.iter().zip(&paths).map(|((name, _), path)| format!("({path} is {name})")));
+        // The linters know files by their path.
+        complaints.extend(folders.iter().zip(&paths).map(|((name, _), path)| format!("({path} is {name})")));
         Err(complaints)
     }
 
@@ -100,14 +111,15 @@ impl Judges {
     }
 
     /// The linters, who take many files at once.
-    fn lint(&self, folder: &Path, paths: &[String]) -> Vec<String> {
+    fn lint(&self, paths: &[String]) -> Vec<String> {
+        let home = tempfile::tempdir().expect("a temporary folder");
         // compose-harden's own entry takes one file, so its command is called for each within one Python.
         let each = "import sys\nfrom compose_harden.cli import cli\nfor path in sys.argv[1:]:\n    \
                     try: cli.main(['scan', '--min-score', '100', path])\n    \
                     except SystemExit as it:\n        if it.code: sys.exit(it.code)\n";
         let verdicts = paths.chunks(200).flat_map(|paths| {
             let run = |name: &str, tool: &str, args: &[&str]| {
-                let output = self.command(tool, folder).args(args).args(paths).output();
+                let output = self.command(tool, home.path()).args(args).args(paths).output();
                 answer(output).map_err(|it| format!("{name}: {it}"))
             };
             [
@@ -129,8 +141,8 @@ impl Judges {
     }
 }
 
-/// Puts a compose file into a folder, with a stand-in for every file that it names. Returns what it says.
-fn stage(folder: &Path, text: &str) -> Value {
+/// Puts a compose file into a folder, with a stand-in for every file that it names.
+fn stage(folder: &Path, text: &str) {
     let write = |path: &str, text: &str| {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("the folder can be made");
@@ -138,7 +150,7 @@ fn stage(folder: &Path, text: &str) -> Value {
     };
     write(FILE, text);
     write("docker/Dockerfile", "");
-    let read: Value = serde_saphyr::from_str(text).expect("the file is YAML");
+    let read = read(text);
     let each = |key: &str| read[key].as_object().into_iter().flat_map(|it| it.values());
     for file in each("secrets").chain(each("configs")) {
         write(file["file"].as_str().expect("a path"), "stand-in");
@@ -146,7 +158,11 @@ fn stage(folder: &Path, text: &str) -> Value {
     for file in each("services").flat_map(|it| it["env_file"].as_array().into_iter().flatten()) {
         write(file.as_str().expect("a path"), "FROM_ENV_FILE='it is read'\n");
     }
-    read
+}
+
+/// What a compose file says, its merge keys merged.
+fn read(text: &str) -> Value {
+    serde_saphyr::from_str(text).expect("the file is YAML")
 }
 
 /// What a program wrote, or its complaint.

@@ -256,7 +256,7 @@ impl Resolver<'_, '_> {
 
 /// Whether the text holds a URL with a password: `scheme://user:password@host`. Such a value is a secret, whoever forgot
 /// to say so: the address of a Redis is the secret that most often ends up in a public file.
-fn has_password(text: &str) -> bool {
+pub fn has_password(text: &str) -> bool {
     text.match_indices("://").any(|(at, mark)| {
         // Further than a URL's authority goes: a password may hold a `/` that should have been written `%2F`.
         let rest =

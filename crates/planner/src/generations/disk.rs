@@ -40,12 +40,12 @@ fn write_file(path: &Path, artefact: &Artefact) -> Result<(), StoreError> {
     file.sync_all().map_err(StoreError::io("write", path))
 }
 
-/// Puts one file of a set back as it was generated.
-pub(super) fn restore_file(path: &Path, artefact: &Artefact) -> Result<(), StoreError> {
-    let beside = beside(path);
-    remove_file(&beside)?;
-    write_file(&beside, artefact)?;
-    fs::rename(&beside, path).map_err(StoreError::io("restore", path))
+/// Puts one file of a set back as it was generated. It is written as `staging`, outside the set: what a crash leaves of it
+/// must not look like an edit.
+pub(super) fn restore_file(path: &Path, artefact: &Artefact, staging: &Path) -> Result<(), StoreError> {
+    remove_file(staging)?;
+    write_file(staging, artefact)?;
+    fs::rename(staging, path).map_err(StoreError::io("restore", path))
 }
 
 /// Makes `link` point to `target` in one step, whatever it was before.

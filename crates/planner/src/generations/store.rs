@@ -79,12 +79,13 @@ impl Store {
 
     /// Whether the generation in force is still what its name, a hash of its content, says.
     pub fn verify(&self) -> Result<(), StoreError> {
-        let Some(current) = self.current().filter(|it| self.folder(it).exists()) else { return Ok(()) };
-        if self.load(&current)?.id() == current {
-            Ok(())
-        } else {
-            Err(StoreError::Edited { path: self.folder(&current) })
-        }
+        let current = self.current().filter(|it| self.folder(it).exists());
+        current.map_or(Ok(()), |id| self.verify_one(&id))
+    }
+
+    fn verify_one(&self, id: &GenerationId) -> Result<(), StoreError> {
+        let same = self.load(id)?.id() == *id;
+        if same { Ok(()) } else { Err(StoreError::Edited { path: self.folder(id) }) }
     }
 
     /// Whether the generation in force is `artefacts`, byte for byte, and every link shows it.
@@ -124,7 +125,8 @@ impl Store {
         if folder.exists() {
             for path in edited {
                 if let Some(artefact) = artefacts.get(path) {
-                    disk::restore_file(&folder.join(path), artefact).map_err(one)?;
+                    disk::restore_file(&folder.join(path), artefact, &self.home().join("restoring"))
+                        .map_err(one)?;
                 }
             }
         } else {
@@ -163,6 +165,7 @@ impl Store {
         if current.as_ref() == Some(&id) {
             return Ok(Written::NoChange(id));
         }
+        self.verify_one(&id)?;
         let _lock = self.lock()?;
         self.switch(&id)?;
         Ok(Written::Switched { from: current, to: id })
@@ -210,11 +213,15 @@ impl Store {
     /// Removes generations that are not among the kept ones.
     fn forget(&self, kept: &[GenerationId]) -> Result<(), StoreError> {
         let folder = self.home().join("generations");
+        let leaving = folder.join("leaving");
+        disk::remove_folder(&leaving)?;
         let entries = fs::read_dir(&folder).map_err(StoreError::io("read", &folder))?;
         for entry in entries.filter_map(Result::ok) {
             let id = entry.file_name().to_str().and_then(GenerationId::parse);
             if id.is_some_and(|it| !kept.contains(&it)) {
-                disk::remove_folder(&entry.path())?;
+                // Renamed first: what a crash leaves of it must not look like an edited generation.
+                fs::rename(entry.path(), &leaving).map_err(StoreError::io("remove", &entry.path()))?;
+                disk::remove_folder(&leaving)?;
             }
         }
         Ok(())
@@ -224,18 +231,19 @@ impl Store {
     fn lock(&self) -> Result<File, StoreError> {
         let home = self.home();
         disk::make_folder(&home.join("generations"), 0o755)?;
+        let path = home.join("lock");
+        let file = File::create(&path).map_err(StoreError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { root: self.root.clone() }),
+            Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path)(error)),
+        }
         // Whatever is in here, secrets too, stays out of version control wherever the output root is.
         let ignore = home.join(".gitignore");
         if !ignore.exists() {
             disk::replace_file(&ignore, b"*\n")?;
         }
-        let path = home.join("lock");
-        let file = File::create(&path).map_err(StoreError::io("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { root: self.root.clone() }),
-            Err(TryLockError::Error(error)) => Err(StoreError::io("lock", &path)(error)),
-        }
+        Ok(file)
     }
 
     fn is_ours(&self, link: &str) -> bool {

@@ -140,6 +140,21 @@ fn what_a_killed_run_left_behind_is_no_hindrance() {
     fs::create_dir_all(root.path().join(".roster/generations/building/secrets")).unwrap();
     fs::write(root.path().join(".roster/generations/building/.env"), "half").unwrap();
     symlink("generations/0", root.path().join(".roster/current.roster-new")).unwrap();
+    // Killed while removing a generation of long ago.
+    fs::create_dir_all(root.path().join(".roster/generations/leaving")).unwrap();
+    fs::write(root.path().join(".roster/generations/leaving/.env"), "half").unwrap();
     store.write(&set("A=2\n", None), false).unwrap();
     assert_eq!(fs::read_to_string(root.path().join(".env")).unwrap(), "A=2\n");
+    assert_eq!(fs::read_dir(root.path().join(".roster/generations")).unwrap().count(), 2);
+}
+
+#[test]
+fn a_generation_that_is_no_longer_what_its_name_says_is_not_put_back_in_force() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::new(root.path());
+    let first = switched(store.write(&set("A=1\n", None), false).unwrap());
+    let second = switched(store.write(&set("A=2\n", None), false).unwrap());
+    edit(&root.path().join(".roster/generations").join(first.as_str()).join(".env"));
+    assert!(matches!(store.rollback(None), Err(StoreError::Edited { .. })));
+    assert_eq!(store.current(), Some(second));
 }

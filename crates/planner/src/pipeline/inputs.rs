@@ -7,7 +7,7 @@ use env_builder::component::{self, Component};
 use env_builder::interface::{self, Interface};
 use env_builder::pool::{self, Pool, Selection, Sources};
 use spec::dotenv::Entry;
-use spec::ids::{ComponentName, SectionName, ServiceName};
+use spec::ids::{ComponentName, EnvKey, SectionName, ServiceName};
 use spec::notes::{Finding, Located, errors};
 
 use super::Setup;
@@ -21,6 +21,19 @@ pub(super) struct Inputs {
     pub(super) profile: Option<Profile>,
     pub(super) interfaces: Vec<Interface>,
     pub(super) pool: Arc<Pool>,
+}
+
+impl Inputs {
+    /// Whether a variable or a value is a secret, or holds one.
+    pub(super) fn is_secret(&self, setup: &Setup<'_>, key: Option<&EnvKey>, value: &str) -> bool {
+        let mut takes = self.interfaces.iter().flat_map(|it| &it.takes).filter(|it| it.secret);
+        key.is_some_and(|key| setup.declared_secret().contains(key) || takes.any(|it| it.app == *key))
+            || pool::has_password(value)
+            || self
+                .pool
+                .secret_values()
+                .any(|it| Redactor::guards(it.expose()) && value.contains(it.expose()))
+    }
 }
 
 /// Reads and resolves. `None` when the profile itself cannot be read: everything else hangs on it.
@@ -121,10 +134,11 @@ fn interfaces(setup: &Setup<'_>, profile: Option<&Profile>, findings: &mut Vec<F
 fn secrets(setup: &Setup<'_>, name: &SectionName, findings: &mut Vec<Finding>) -> Vec<Entry> {
     match setup.layout.secrets(name) {
         Ok(None) => Vec::new(),
-        Ok(Some(source)) => spec::dotenv::parse(&source).unwrap_or_else(|faults| {
+        Ok(Some(source)) => {
+            let (entries, faults) = spec::dotenv::read(&source);
             findings.extend(errors(faults));
-            Vec::new()
-        }),
+            entries
+        }
         Err(error) => {
             findings.push(Finding::error(Located::nowhere(error)));
             Vec::new()

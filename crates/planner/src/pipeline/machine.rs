@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use allocator::Machine;
+use compose_gen::Additional;
 use ecosystem::Ecosystem;
 use env_builder::environment::Environment;
 use env_builder::take::{self, Need};
 use spec::grammar::Entry;
-use spec::ids::{EnvKey, MachineId};
-use spec::model::{AllocationPlan, Binding, EnvNeed, Inventory, Workload};
+use spec::ids::{EnvKey, MachineId, ServiceName};
+use spec::model::{AllocationPlan, Binding, Demand, EnvNeed, Inventory, Workload};
 use spec::notes::{Code, Exit, Fault, Finding, Located, Severity, errors};
 
-use super::{Identity, Outcome, Setup, derived, inputs, roster};
+use super::{Identity, Outcome, Setup, additional, derived, inputs, roster};
 use crate::document::{EnvironmentPart, PlanDocument};
 use crate::inventory::{ASSUMED_VRAM_MIB, HardwareDocument, HardwareError, detect};
 use crate::profile::Profile;
@@ -31,6 +32,8 @@ pub struct Planned {
     pub ecosystem: Ecosystem,
     /// The plan as programs read it.
     pub document: PlanDocument,
+    /// The services that its profile puts beside it.
+    pub additional: BTreeMap<ServiceName, Additional>,
 }
 
 /// Plans one machine. Without a profile, the environment is made only when `with_environment`.
@@ -59,40 +62,40 @@ fn decide(
     findings: &mut Vec<Finding>,
 ) -> Option<Planned> {
     let settings = derived::settings(&inputs.pool, findings);
+    let is_secret = |key: Option<&EnvKey>, value: &str| inputs.is_secret(setup, key, value);
+    let additional =
+        profile.as_ref().map(|it| additional::services(it, &is_secret, findings)).unwrap_or_default();
     let mut unseen = None;
     let inventory = inventory(setup, request, profile.as_ref(), findings, &mut unseen);
-    let entries = roster::read(request, profile.as_ref(), &inputs.pool, findings)?;
-    let workload = workload(setup, &entries, profile.as_ref(), inputs, findings)?;
-    if workload.demands.iter().any(|it| it.service.binding() == Binding::Gpu) {
+    let entries = roster::read(request, profile.as_ref(), &inputs.pool, findings);
+    let workload = entries.as_ref().and_then(|it| workload(setup, it, profile.as_ref(), inputs, findings));
+    let demands = workload.as_ref().map_or(&[][..], |it| &it.demands);
+    if demands.iter().any(|it| it.service.binding() == Binding::Gpu) {
         findings.extend(unseen);
     }
-    let machine = Machine {
-        id: machine_id(identity, settings.id, profile.as_ref()),
-        workspace: settings.workspace,
-        health_port: settings.health_port,
-        published: profile.as_ref().is_some_and(|it| it.document().docker.publish),
-        inventory: inventory?,
-    };
-    let plan = match allocator::allocate(&workload, &machine) {
-        Ok(allocation) => {
-            findings.extend(allocation.advice.into_iter().map(Finding::advice));
-            Some(allocation.plan)
-        }
-        Err(refusals) => {
-            findings.extend(errors(refusals));
-            None
-        }
-    };
-    // What the environment lacks is told even when the roster does not fit: one run, every fault.
-    let roster = entries.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let plan = workload.as_ref().zip(inventory).and_then(|(workload, inventory)| {
+        let machine = Machine {
+            id: machine_id(identity, settings.id, profile.as_ref()),
+            workspace: settings.workspace,
+            health_port: settings.health_port,
+            published: profile.as_ref().is_some_and(|it| it.document().docker.publish),
+            inventory,
+        };
+        let allocation = allocator::allocate(workload, &machine);
+        let allocation = allocation.map_err(|refusals| findings.extend(errors(refusals))).ok()?;
+        findings.extend(allocation.advice.into_iter().map(Finding::advice));
+        Some(allocation.plan)
+    });
+    // What the environment lacks is told even when there is no plan: one run, every fault.
+    let roster = entries.iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let name = profile.as_ref().map(|it| it.name.as_str().to_owned());
     let environment = (profile.is_some() || with_environment).then(|| {
-        let decided = plan.as_ref().map(|it| derived::of(it, &roster, name.as_deref())).unwrap_or_default();
+        let decided = plan.as_ref().map(|it| derived::of(it, &roster, name.as_deref()));
         if let Some(plan) = &plan {
             derived::aliases(&inputs.pool, plan, findings);
         }
-        let decided = if plan.is_some() { decided } else { derived::unplanned() };
-        take::take(&inputs.pool, &inputs.interfaces, &needs(&workload), &decided)
+        let decided = decided.unwrap_or_else(derived::unplanned);
+        take::take(&inputs.pool, &inputs.interfaces, &needs(demands), &decided)
     });
     let environment = match environment {
         Some(Err(found)) => {
@@ -120,7 +123,7 @@ fn decide(
     };
     let part = environment.as_ref().map_or_else(EnvironmentPart::default, names);
     let document = PlanDocument::of(&plan, name.as_deref(), &roster, part);
-    Some(Planned { profile, plan: Arc::new(plan), environment, ecosystem, document })
+    Some(Planned { profile, plan: Arc::new(plan), environment, ecosystem, document, additional })
 }
 
 fn names(environment: &Environment) -> EnvironmentPart {
@@ -170,8 +173,8 @@ fn workload(
     }
 }
 
-/// The variables that the workers of a workload and their services read.
-fn needs(workload: &Workload) -> Vec<Need> {
+/// The variables that the workers of a roster and their services read.
+fn needs(demands: &[Demand]) -> Vec<Need> {
     let mut needs = Vec::new();
     let mut add = |env: &[EnvNeed], claimant: String| {
         needs.extend(env.iter().map(|it| Need {
@@ -181,7 +184,7 @@ fn needs(workload: &Workload) -> Vec<Need> {
             claimant: claimant.clone(),
         }));
     };
-    for demand in &workload.demands {
+    for demand in demands {
         add(&demand.worker.env, format!("worker `{}`", demand.worker.name));
         add(&demand.service.env, format!("service `{}`", demand.service.name));
     }

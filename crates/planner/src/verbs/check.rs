@@ -30,15 +30,14 @@ pub struct Checked {
 /// the generation in force was not edited.
 pub(crate) fn check(run: &Run<'_>, flags: &Flags) -> Told<Checked> {
     let mut redactor = Redactor::default();
-    let asked = match Request::of(flags) {
-        Ok(asked) => asked,
-        Err(findings) => return Told::failed(findings, redactor),
-    };
-    let setup = match run.setup() {
-        Ok(setup) => setup,
-        Err(findings) => return Told::failed(findings, redactor),
-    };
     let mut findings = documents(run);
+    let (asked, setup) = match (Request::of(flags, &run.world.directory), run.setup()) {
+        (Ok(asked), Ok(setup)) => (asked, setup),
+        (asked, setup) => {
+            findings.extend([asked.err(), setup.err()].into_iter().flatten().flatten());
+            return Told::failed(findings, redactor);
+        }
+    };
     let profiles: Vec<Option<ProfileName>> = match (&asked.profile, &asked.workers) {
         (None, None) => run.layout.profiles().into_iter().map(Some).collect(),
         (profile, _) => vec![profile.clone()],

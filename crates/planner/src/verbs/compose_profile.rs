@@ -80,7 +80,7 @@ pub(crate) fn compose_profile(run: &Run<'_>, asked: &Asked) -> Told<Declared> {
             *force
         }
         Asked::Put { roster, name, profile, hardware, force } => {
-            match put(run, roster, name.as_ref(), profile.as_ref(), hardware) {
+            match put(run, &profiles, roster, name.as_ref(), profile.as_ref(), hardware) {
                 Ok((name, request)) => profiles.machines.insert(name, request),
                 Err(findings) => return failed(findings),
             };
@@ -137,22 +137,25 @@ fn list(profiles: ComposeProfiles) -> Told<Declared> {
 /// The declaration that the command line makes.
 fn put(
     run: &Run<'_>,
+    declared: &ComposeProfiles,
     roster: &str,
     name: Option<&ServiceName>,
     profile: Option<&ProfileName>,
     hardware: &Hardware,
 ) -> Result<(ServiceName, Request), Vec<Finding>> {
     let one = |fault| vec![Finding::error(Located::nowhere(fault))];
-    let hardware = HardwareChoice::of(hardware)?;
-    let profile = match profile {
-        Some(profile) => Some(profile.clone()),
-        None => run.manifest()?.default.and_then(|it| it.profile),
-    };
-    let profile = profile.ok_or_else(|| one(NamedFault::NoProfile))?;
+    let hardware = HardwareChoice::of(hardware, &run.world.directory)?;
     let name = match name {
         Some(name) => name.clone(),
         None => generated_name(roster).ok_or_else(|| one(NamedFault::Unnamed))?,
     };
+    // A machine that is declared already keeps its environment.
+    let earlier = declared.machines.get(&name).and_then(|it| it.profile.clone());
+    let profile = match profile.cloned().or(earlier) {
+        Some(profile) => Some(profile),
+        None => run.manifest()?.default.and_then(|it| it.profile),
+    };
+    let profile = profile.ok_or_else(|| one(NamedFault::NoProfile))?;
     Ok((name, Request { profile: Some(profile), workers: Some(roster.to_owned()), hardware }))
 }
 

@@ -11,7 +11,7 @@ use spec::source::SourceText;
 
 use crate::answer::Told;
 use crate::cli::Flags;
-use crate::document::PlanDocument;
+use crate::document::{DevicePart, PlanDocument};
 use crate::generations::Artefacts;
 use crate::redact::Redactor;
 use crate::request::Request;
@@ -183,7 +183,10 @@ fn things(artefacts: &Artefacts) -> BTreeMap<(Kind, String), String> {
 }
 
 fn machine(plan: &PlanDocument) -> String {
-    let devices: Vec<&str> = plan.inventory.devices.iter().map(|it| it.identity.as_str()).collect();
+    // An index alone, `gpus 0`, would read like a number of cards.
+    let shown =
+        |it: &DevicePart| if it.identity.parse::<u16>().is_ok() { &it.name } else { &it.identity }.clone();
+    let devices: Vec<String> = plan.inventory.devices.iter().map(shown).collect();
     let gpus = if devices.is_empty() { "none".to_owned() } else { devices.join(",") };
     format!("image {} gpus {gpus} health port {}", plan.build_stage, plan.health_port)
 }

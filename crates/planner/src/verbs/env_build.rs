@@ -40,12 +40,12 @@ pub(crate) fn env_build(run: &Run<'_>, flags: &Flags, force: bool, check: bool) 
 /// Writes a set, or says with `check` whether it would change anything.
 pub(crate) fn write(run: &Run<'_>, set: Set, force: bool, check: bool) -> Told<Built> {
     let Set { default, artefacts, mut findings, redactor, .. } = set;
+    findings.extend(in_the_way(run));
     let strict_stop = run.look.strict && !findings.is_empty();
     let Some(artefacts) = artefacts.filter(|_| !strict_stop) else {
         let talk = "Nothing was written.\n".to_owned();
         return Told { talk, ..Told::failed(findings, redactor) };
     };
-    findings.extend(in_the_way(run));
     let plan = default.map(|it| it.document.id);
     let files: Vec<String> = artefacts.iter().map(|(path, _)| path.to_owned()).collect();
     let told = |generation: String, from: Option<String>, changed, talk, exit, findings| Told {

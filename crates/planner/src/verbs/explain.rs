@@ -46,10 +46,14 @@ pub(crate) fn explain(run: &Run<'_>, what: &str, flags: &Flags) -> Told<Explanat
     };
     // A profile can be explained without being chosen as well.
     let as_profile = run.layout.profiles().into_iter().find(|it| it.as_str() == what);
-    let request = match (&as_profile, run.request(flags)) {
-        (Some(profile), _) => Request { profile: Some(profile.clone()), ..Request::default() },
-        (None, Ok(request)) => request,
-        (None, Err(findings)) => return failed(findings),
+    let request = match &as_profile {
+        Some(profile) => Request::of(flags, &run.world.directory)
+            .map(|it| Request { profile: Some(profile.clone()), ..it }),
+        None => run.request(flags),
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(findings) => return failed(findings),
     };
     let outcome = pipeline::plan(&setup, &request, &Identity::Default, true);
     let Outcome { planned, pool, findings, redactor } = outcome;
@@ -59,6 +63,12 @@ pub(crate) fn explain(run: &Run<'_>, what: &str, flags: &Flags) -> Told<Explanat
         let lines = variable(key, pool, planned.as_ref());
         if !lines.is_empty() {
             return told("variable", what, lines, vec![], redactor);
+        }
+        // Nothing sets it: then what is missing because of that explains it.
+        let named = format!("`{key}`");
+        let about: Vec<_> = findings.iter().filter(|it| it.message.contains(&named)).cloned().collect();
+        if !about.is_empty() {
+            return Told::failed(about, redactor);
         }
     }
     let Some(planned) = planned else { return Told::failed(findings, redactor) };
@@ -164,8 +174,9 @@ fn worker(planned: &Planned, it: &WorkerInstance) -> Vec<String> {
         },
         (None, Binding::Gpu | Binding::Cpu | Binding::Shared) => {
             format!(
-                "has no GPU because the mapping binds `{}` to `{}`: the service is elsewhere",
+                "works on the service `{}`: {}; it is elsewhere, so there is no GPU: the mapping binds it to `{}`",
                 service.name,
+                service.description,
                 service.binding()
             )
         }

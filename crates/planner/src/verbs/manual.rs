@@ -10,6 +10,9 @@ use crate::answer::Told;
 use crate::layout::LayoutError;
 use crate::redact::Redactor;
 
+/// When the pages were last changed in substance: a page has a date, and no page looks at the clock.
+const DATE: &str = "2026-11-21";
+
 pub(crate) fn completions(shell: Shell, mut command: clap::Command) -> Told<String> {
     let mut bytes = Vec::new();
     let name = command.get_name().to_owned();
@@ -42,17 +45,21 @@ pub(crate) fn man(folder: Option<&Path>, command: clap::Command) -> Told<String>
 /// The main page first, then one a command.
 fn pages(command: clap::Command) -> Vec<(String, String)> {
     let name = command.get_name().to_owned();
+    let source = format!("{name} {}", command.get_version().unwrap_or_default());
+    let command = command.disable_help_subcommand(true);
     let render = |command: clap::Command| {
         let mut bytes = Vec::new();
         // A vector cannot fail to be written to.
-        let _ = clap_mangen::Man::new(command).render(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
+        let _ = clap_mangen::Man::new(command).date(DATE).source(source.as_str()).render(&mut bytes);
+        // What `clap_mangen` writes for a paragraph is not what `mandoc` takes for one.
+        let text = String::from_utf8_lossy(&bytes).replace("\n.br\n\n.br\n", "\n.sp\n");
+        text.replace(".SH EXTRA\nExit codes:\n", ".SH EXIT STATUS\n")
     };
     let of_verb = |it: &clap::Command| {
         let full = format!("{name}-{}", it.get_name());
         (format!("{full}.1"), render(it.clone().name(full).disable_help_flag(true)))
     };
-    let verbs: Vec<_> = command.get_subcommands().filter(|it| it.get_name() != "help").map(of_verb).collect();
+    let verbs: Vec<_> = command.get_subcommands().map(of_verb).collect();
     std::iter::once((format!("{name}.1"), render(command))).chain(verbs).collect()
 }
 

@@ -38,6 +38,13 @@ impl fmt::Debug for Entry {
 ///   expanded.
 /// - A comment may follow a closing quote and a space.
 pub fn parse(source: &SourceText) -> Result<Vec<Entry>, Vec<Located<DotenvFault>>> {
+    let (entries, faults) = read(source);
+    if faults.is_empty() { Ok(entries) } else { Err(faults) }
+}
+
+/// As [`parse`], and in spite of faults: what was understood, and what was not. A variable whose value is at fault is
+/// there with the text as it stands, so that nobody misses it as well.
+pub fn read(source: &SourceText) -> (Vec<Entry>, Vec<Located<DotenvFault>>) {
     let text = source.text();
     let (mut entries, mut faults) = (Vec::new(), Vec::new());
     let mut first_places: BTreeMap<EnvKey, Place> = BTreeMap::new();
@@ -66,15 +73,16 @@ pub fn parse(source: &SourceText) -> Result<Vec<Entry>, Vec<Located<DotenvFault>
         // The value is read even when the key is bad: its quotes say where the next entry begins.
         let (value, next) = read_value(text, trimmed(text, equals + 1..line.end));
         position = next;
-        match (key, value) {
-            (Some(key), Ok((value, span))) => {
-                entries.push(Entry { key, value, place, value_place: source.at(span) });
-            }
-            (None, Ok(_)) => {}
-            (_, Err((fault, span))) => faults.push(Located::at(source.at(span), fault)),
+        let (value, span) = value.unwrap_or_else(|(fault, span)| {
+            faults.push(Located::at(source.at(span), fault));
+            let written = trimmed(text, equals + 1..next - 1);
+            (text[written.clone()].to_owned(), written)
+        });
+        if let Some(key) = key {
+            entries.push(Entry { key, value, place, value_place: source.at(span) });
         }
     }
-    if faults.is_empty() { Ok(entries) } else { Err(faults) }
+    (entries, faults)
 }
 
 type Spanned<T> = (T, Range<usize>);

@@ -149,6 +149,16 @@ fn all_faults_are_reported_at_once_and_never_quote_the_file() {
 }
 
 #[test]
+fn a_faulty_value_is_told_once_and_its_variable_is_not_missed_as_well() {
+    let source = SourceText::guarded(".env", "A=1\nB=\"canary\nno line\nC='c' d\nD=2");
+    let (entries, faults) = super::read(&source);
+    let understood: Vec<_> = entries.iter().map(|it| (it.key.as_str(), it.value.as_str())).collect();
+    assert_eq!(understood, [("A", "1"), ("B", "\"canary"), ("C", "'c' d"), ("D", "2")]);
+    assert_eq!(faults.len(), 3);
+    assert!(!format!("{entries:?} {faults:?}").contains("canary"));
+}
+
+#[test]
 fn a_bad_key_does_not_turn_its_quoted_value_into_lines() {
     assert_snapshot!(read("a.b='one\ntwo\nthree'\nC=1\nnothing"), @"
     local.env:1:1 DOTENV005 what stands before `=` is not the name of a variable

@@ -1,0 +1,8 @@
+//! The program as a process: killed at any instant, on a disk that cannot be written, with every exit code, and with an
+//! environment that is not text. What the verbs say is tested in `crates/planner/tests`.
+
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "everything in here is a test")]
+
+mod command_line;
+mod killed;
+mod support;

@@ -1,0 +1,71 @@
+//! A project in a folder of its own, and the program in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A copy of the `config/` that the repository ships.
+pub struct Project(TempDir);
+
+impl Project {
+    pub fn shipped() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+        copy(&config, &folder.path().join("config"));
+        Self(folder)
+    }
+
+    pub fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root().join(path)
+    }
+
+    /// The program with an environment of its own.
+    pub fn roster(&self, line: &str) -> Command {
+        self.started_by(Command::new(env!("CARGO_BIN_EXE_roster")), line)
+    }
+
+    /// `command` with the words of `line` added, where and how the program is to run.
+    pub fn started_by(&self, mut command: Command, line: &str) -> Command {
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.current_dir(self.root()).args(line.split_whitespace());
+        command
+    }
+
+    pub fn run(&self, line: &str) -> Output {
+        self.roster(line).output().expect("the program starts")
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the folder can be made");
+    for entry in fs::read_dir(from).expect("a folder").map(|it| it.expect("an entry")) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&from, &to);
+        } else if !from.parent().is_some_and(|it| it.ends_with("secrets")) {
+            // Secrets that a developer has of their own stay where they are.
+            fs::copy(&from, &to).expect("the file can be copied");
+        }
+    }
+}
+
+/// Standard output, standard error and exit code.
+pub fn told(output: &Output) -> (String, String, Option<i32>) {
+    let text = |it: &[u8]| String::from_utf8(it.to_vec()).expect("the program writes text");
+    (text(&output.stdout), text(&output.stderr), output.status.code())
+}
+
+/// Whether a program of the system is there; said aloud when it is not.
+pub fn is_there(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("not run: {program} is missing");
+    }
+    found
+}
