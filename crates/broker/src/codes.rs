@@ -1,0 +1,91 @@
+//! Every rule of the broker that an input can break.
+
+use spec::notes::{Code, Exit};
+
+/// All of them, in the order of their numbers.
+pub const ALL: &[Code] = &[SHAPE, UNKNOWN_FIELD, NAME, LIMIT, FULL, UNREACHABLE, FOREIGN];
+
+/// A document of another form.
+pub const SHAPE: Code = Code {
+    id: "BROKER001",
+    title: "a job document of another form",
+    exit: Exit::Error,
+    explanation: "\
+A job is judged where it is submitted, because behind the door it would be judged by every worker again and again.
+`\"requirements\": null`, `\"gpu_memory_gb\": \"16\"` and a list for an object break the rule: each would be a job that
+waits for ever, or one that stops its workers.
+Write each member as the kind of value that it is, and leave out what is not wanted: absent is not `null`.",
+};
+
+/// A member that means nothing.
+pub const UNKNOWN_FIELD: Code = Code {
+    id: "BROKER002",
+    title: "a field that means nothing",
+    exit: Exit::Error,
+    explanation: "\
+A field that is not known would be ignored, and the job would run where it must not; or it would be taken for a
+capability that no worker has, and the job would never run.
+`\"requirements\": {\"timeout_minutes\": 30}` breaks the rule.
+Correct the name. A capability of your own goes into `has`: `{\"has\": {\"region\": \"eu\"}}`.",
+};
+
+/// A text that is no name.
+pub const NAME: Code = Code {
+    id: "BROKER003",
+    title: "a name with a character that it cannot hold",
+    exit: Exit::Error,
+    explanation: "\
+Names become parts of Redis keys, which `:`, `{` and `}` divide. They have 1 to 128 of the characters that the
+message lists and begin with a letter or digit.
+The job id `user:7` breaks the rule.
+Use `-`, `_` or `.` where you would have used `:`.",
+};
+
+/// Too much, too long, too deep, or nothing.
+pub const LIMIT: Code = Code {
+    id: "BROKER004",
+    title: "a value beyond its limit",
+    exit: Exit::Error,
+    explanation: "\
+Everything in a job has a limit, so that no job can fill the memory of all others or slow down their matching: a
+payload of 256 KiB, lists of 64, texts of 256 bytes, requirements 4 levels deep. An empty list asks for nothing and is
+usually a mistake.
+A payload with a picture of 10 MB in it breaks the rule.
+Store large data elsewhere and send its address; leave out what is empty.",
+};
+
+/// No room.
+pub const FULL: Code = Code {
+    id: "BROKER005",
+    title: "the queue is full",
+    exit: Exit::Error,
+    explanation: "\
+A queue has a byte budget for jobs that are not finished. Without one, a flood of jobs would fill Redis, and a full
+Redis takes neither results nor heartbeats: everything would stop, not only what is new.
+A million waiting jobs of 1 KiB in a queue with a budget of 1 GB break the rule.
+Submit later, start more workers, or give the queue a larger budget, if Redis has the memory.",
+};
+
+/// Redis cannot be asked.
+pub const UNREACHABLE: Code = Code {
+    id: "BROKER006",
+    title: "Redis does not answer",
+    exit: Exit::Error,
+    explanation: "\
+The queue lives in Redis or Valkey. The connection is opened again by itself, with growing pauses; a command that was
+under way is not repeated, for it may have been carried out.
+A wrong address, password or certificate breaks the rule, and so does a server that is down.
+Check the URL, and try `redis-cli -u URL ping`. Submitting a job again under the same id never doubles it.",
+};
+
+/// Something in the keys that this version did not write.
+pub const FOREIGN: Code = Code {
+    id: "BROKER007",
+    title: "something in Redis that is not ours",
+    exit: Exit::Error,
+    explanation: "\
+All keys of a queue begin with its name in braces. Another program wrote to one of them, or a later version of this one
+did.
+`SET {jobs}:m 1` by hand breaks the rule.
+Give the other program another name, or the queue; let all programs of one queue have one version.",
+};

@@ -1,0 +1,59 @@
+//! What can go wrong with a call.
+
+use spec::notes::{Code, Fault};
+
+use crate::codes;
+use crate::ids::JobId;
+use crate::refusal::Refusal;
+
+/// Why a call was not carried out.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// A job is refused. No job of the call was submitted.
+    #[error("job `{id}`: {}", refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Refused {
+        /// Which.
+        id: JobId,
+        /// Every reason.
+        refusals: Vec<Refusal>,
+    },
+    /// The queue has no room. Jobs of the call that came before may have been submitted; submitting all again is safe.
+    #[error("the queue is full: its unfinished jobs have {used} bytes and {budget} is the budget")]
+    Full {
+        /// Bytes of all unfinished jobs.
+        used: u64,
+        /// Bytes that they may have.
+        budget: u64,
+    },
+    /// Redis did not answer, or refused.
+    #[error("Redis: {0}")]
+    Unreachable(String),
+    /// A key holds what this version does not write.
+    #[error("`{key}` holds something that is not of this broker")]
+    Foreign {
+        /// The key, or the part of an answer.
+        key: String,
+    },
+}
+
+impl Fault for Error {
+    fn code(&self) -> Code {
+        match self {
+            Error::Refused { refusals, .. } => refusals.first().map_or(codes::SHAPE, Fault::code),
+            Error::Full { .. } => codes::FULL,
+            Error::Unreachable(_) => codes::UNREACHABLE,
+            Error::Foreign { .. } => codes::FOREIGN,
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Error::Refused { refusals, .. } => refusals.first().map(Fault::fix).unwrap_or_default(),
+            Error::Full { .. } => {
+                "Submit later, start more workers, or raise the queue's byte budget.".into()
+            }
+            Error::Unreachable(_) => "Check the address and that the server runs; then try again.".into(),
+            Error::Foreign { .. } => "Find out who else writes to this queue's keys.".into(),
+        }
+    }
+}

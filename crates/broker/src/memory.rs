@@ -1,0 +1,177 @@
+//! A broker in the memory of one process: for tests, and as the plainest statement of what a broker does.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::broker::{
+    Broker, Cancel, Counts, EventId, Exchange, Explanation, Happened, Outcome, Progress, Renewal, Replay,
+    Status, Submission, Swept, Ticket, Want,
+};
+use crate::capabilities::Worker;
+use crate::error::Error;
+use crate::ids::JobId;
+use crate::job::Job;
+use crate::life::{Millis, Rejection, ms};
+use crate::settings::Settings;
+use crate::signature::Signature;
+
+mod store;
+
+use store::Store;
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Millis;
+}
+
+/// Tokio's clock, which tests can pause. It begins when it is made.
+struct TokioClock(Instant);
+
+impl Clock for TokioClock {
+    fn now(&self) -> Millis {
+        ms(self.0.elapsed())
+    }
+}
+
+/// A broker in memory.
+pub struct Memory {
+    store: Mutex<Store>,
+    clock: Box<dyn Clock>,
+    changed: Notify,
+}
+
+impl Memory {
+    /// An empty queue with tokio's clock.
+    pub fn new(settings: Settings) -> Self {
+        Self::with_clock(settings, TokioClock(Instant::now()))
+    }
+
+    /// An empty queue with this clock. Waiting still takes tokio's time.
+    pub fn with_clock(settings: Settings, clock: impl Clock + 'static) -> Self {
+        Self { store: Mutex::new(Store::new(settings)), clock: Box::new(clock), changed: Notify::new() }
+    }
+
+    /// Does something with the store, at a time. A panic elsewhere leaves it between two jobs, which is sound.
+    fn with<T>(&self, act: impl FnOnce(&mut Store, Millis) -> T) -> T {
+        let mut store: MutexGuard<'_, _> = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&mut store, self.clock.now())
+    }
+
+    /// Does something that others may wait for.
+    fn change<T>(&self, act: impl FnOnce(&mut Store, Millis) -> T) -> T {
+        let done = self.with(act);
+        self.changed.notify_waiters();
+        done
+    }
+
+    /// Tries until `attempt` has something, the time is over, or nothing can come any more.
+    async fn until<T>(
+        &self,
+        wait: Duration,
+        mut attempt: impl FnMut(&mut Store, Millis) -> Option<T>,
+    ) -> Option<T> {
+        let end = Instant::now() + wait;
+        loop {
+            // Asked for before looking, or a change between the two would be missed.
+            let changed = self.changed.notified();
+            let (found, next) = self.with(|store, now| {
+                let found = attempt(store, now);
+                (found, store.next_event().map(|at| at.saturating_sub(now)))
+            });
+            if found.is_some() || Instant::now() >= end {
+                return found;
+            }
+            let next = next.map_or(end, |ms| end.min(Instant::now() + Duration::from_millis(ms.max(1))));
+            _ = timeout_at(next, changed).await;
+        }
+    }
+}
+
+impl Broker for Memory {
+    async fn submit(&self, jobs: &[Job]) -> Result<Vec<Submission>, Error> {
+        for job in jobs {
+            job.check().map_err(|refusals| Error::Refused { id: job.id.clone(), refusals })?;
+        }
+        self.change(|store, now| store.submit(jobs, now))
+    }
+
+    async fn exchange(
+        &self,
+        worker: &Worker,
+        done: Vec<(Ticket, Outcome)>,
+        want: Want,
+    ) -> Result<Exchange, Error> {
+        let done = if done.is_empty() { vec![] } else { self.change(|store, now| store.finish(done, now)) };
+        let claims = self.until(want.wait, |store, now| {
+            let claims = store.claim(worker, want, now);
+            (!claims.is_empty() || want.most == 0).then_some(claims)
+        });
+        Ok(Exchange { done, claims: claims.await.unwrap_or_default() })
+    }
+
+    async fn renew(
+        &self,
+        worker: &Worker,
+        tickets: &[Ticket],
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, Error> {
+        Ok(self.with(|store, now| {
+            store.meet(worker, now);
+            tickets.iter().map(|it| store.renew(it, lease, now)).collect()
+        }))
+    }
+
+    async fn progress(&self, ticket: &Ticket, progress: Progress) -> Result<Result<(), Rejection>, Error> {
+        Ok(self.change(|store, _| store.progress(ticket, progress.bounded())))
+    }
+
+    async fn cancel(&self, id: &JobId) -> Result<Cancel, Error> {
+        Ok(self.change(|store, now| store.cancel(id, now)))
+    }
+
+    async fn replay(&self, filter: &Replay) -> Result<Vec<JobId>, Error> {
+        Ok(self.change(|store, now| store.replay(filter, now)))
+    }
+
+    async fn status(&self, id: &JobId) -> Result<Option<Status>, Error> {
+        Ok(self.with(|store, now| store.status(id, now)))
+    }
+
+    async fn events(
+        &self,
+        id: &JobId,
+        after: Option<&EventId>,
+        wait: Duration,
+    ) -> Result<Vec<Happened>, Error> {
+        let events = self.until(wait, |store, now| {
+            let events = store.events(id, after, now);
+            (!events.is_empty()).then_some(events)
+        });
+        Ok(events.await.unwrap_or_default())
+    }
+
+    async fn sweep(&self) -> Result<Swept, Error> {
+        Ok(self.change(Store::sweep))
+    }
+
+    async fn pause(&self, paused: bool) -> Result<(), Error> {
+        self.change(|store, _| store.pause(paused));
+        Ok(())
+    }
+
+    async fn counts(&self) -> Result<Counts, Error> {
+        Ok(self.with(|store, _| store.counts()))
+    }
+
+    async fn unmatchable(&self) -> Result<Vec<(Signature, u64)>, Error> {
+        Ok(self.with(Store::unmatchable))
+    }
+
+    async fn explain(&self, id: &JobId) -> Result<Option<Explanation>, Error> {
+        Ok(self.with(|store, now| store.explain(id, now)))
+    }
+}

@@ -1,0 +1,318 @@
+//! The broker on Redis (6.2 or later) or Valkey.
+//!
+//! Every change is one script, so that it happens whole or not at all; `docs/broker.md` lists every key and field. The
+//! scripts know lines, dates and numbers. What requirements mean, they do not know: which signatures a class takes is
+//! judged here ([`Native::learn`]) and written down for all workers of the class.
+
+use std::time::Duration;
+
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, FromRedisValue, RedisResult};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::broker::{
+    Broker, Cancel, Claim, Counts, EventId, Exchange, Explanation, Happened, MAX_BATCH, MAX_REPLAY, News,
+    Outcome, Progress, Renewal, Replay, Status, Submission, Swept, Ticket, Want,
+};
+use crate::capabilities::Worker;
+use crate::error::Error;
+use crate::ids::JobId;
+use crate::job::Job;
+use crate::life::{Death, Rejection, ms};
+use crate::settings::Settings;
+use crate::signature::Signature;
+
+mod blocking;
+mod look;
+mod scripts;
+mod submit;
+mod wire;
+
+use blocking::Blocking;
+use scripts::{Call, Scripts};
+use wire::{foreign, parsed};
+
+/// Jobs or leases in one call of a script.
+const CHUNK: usize = 100;
+
+/// The answer of `exchange.lua`.
+type Exchanged = (Vec<i64>, Vec<String>, Vec<String>, String, String, String);
+
+/// A broker on Redis.
+pub struct Native {
+    settings: Settings,
+    /// `{queue}:`, with which every key begins.
+    prefix: String,
+    scripts: Scripts,
+    connection: ConnectionManager,
+    blocking: Blocking,
+    chance: Mutex<fastrand::Rng>,
+}
+
+impl Native {
+    /// Connects: `redis://[user:password@]host[:port][/database]` or `redis+unix:///path`. The connection opens itself
+    /// again, with growing pauses.
+    pub async fn connect(url: &str, settings: Settings) -> Result<Self, Error> {
+        let client = redis::Client::open(url)?;
+        let config = redis::aio::ConnectionManagerConfig::new()
+            .set_response_timeout(Some(blocking::PATIENCE))
+            .set_number_of_retries(3)
+            .set_max_delay(Duration::from_secs(2));
+        Ok(Self {
+            prefix: format!("{{{}}}:", settings.queue),
+            scripts: Scripts::new(),
+            connection: client.get_connection_manager_with_config(config).await?,
+            blocking: Blocking::new(client),
+            chance: Mutex::new(settings.chance()),
+            settings,
+        })
+    }
+
+    fn key(&self, rest: impl std::fmt::Display) -> String {
+        format!("{}{rest}", self.prefix)
+    }
+
+    /// Runs a script. `EVALSHA`; where the server has forgotten the script, it is loaded again.
+    async fn run<T: FromRedisValue>(&self, script: &redis::Script, call: Call) -> Result<T, Error> {
+        let roll = self.chance.lock().await.f64();
+        let mut invocation = script.key(&self.prefix);
+        let it = &self.settings;
+        invocation.arg(it.max_crashes).arg(ms(it.backoff.base)).arg(ms(it.backoff.most));
+        invocation.arg(ms(it.dead_ttl)).arg(ms(it.class_ttl)).arg(ms(it.events_ttl));
+        invocation.arg(ms(it.sweep_every)).arg(roll);
+        for argument in call.0 {
+            invocation.arg(argument);
+        }
+        Ok(invocation.invoke_async(&mut self.connection.clone()).await?)
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Error> {
+        let answer: RedisResult<T> = command.query_async(&mut self.connection.clone()).await;
+        Ok(answer?)
+    }
+
+    /// One call of the exchange, and the judging of what it asks; with the time until something happens by itself, 0 to
+    /// ask again at once.
+    async fn try_exchange(
+        &self,
+        worker: &Worker,
+        done: &[(Ticket, Outcome)],
+        want: Want,
+        woken: bool,
+    ) -> Result<(Exchange, Option<Duration>), Error> {
+        let call = Call::default()
+            .and(worker.id.as_str())
+            .and(worker.class())
+            .and(ms(want.lease))
+            .and(want.most.min(MAX_BATCH))
+            .and(u8::from(woken))
+            .and(done.len());
+        let call = done.iter().fold(call, |call, (ticket, outcome)| {
+            let (letter, text) = match outcome {
+                Outcome::Success(result) => ("S", result.to_string()),
+                Outcome::Failure { retryable: true, message } => ("F", message.clone()),
+                Outcome::Failure { retryable: false, message } => ("P", message.clone()),
+                Outcome::HandBack => ("H", String::new()),
+                Outcome::Stopped => ("X", String::new()),
+            };
+            call.and(&ticket.id).and(ticket.fence).and(letter).and(text)
+        });
+        let (heard, claims, learn, from, upto, next): Exchanged =
+            self.run(&self.scripts.exchange, call).await?;
+        let done = heard.iter().map(|it| if *it == 1 { Ok(()) } else { Err(Rejection::Stale) }).collect();
+        let claims = self.readable(worker, &claims).await?;
+        if !learn.is_empty() {
+            self.learn(worker, &learn, &from, &upto).await?;
+        }
+        let next: i64 = parsed(&next, "exchange")?;
+        Ok((Exchange { done, claims }, u64::try_from(next).ok().map(Duration::from_millis)))
+    }
+
+    /// The claims whose documents can be read. Another client may have written what we refuse: such a job is dead, and
+    /// its worker and the jobs beside it go on.
+    async fn readable(&self, worker: &Worker, parts: &[String]) -> Result<Vec<Claim>, Error> {
+        let (mut claims, mut unreadable) = (Vec::new(), Vec::new());
+        for parts in parts.chunks_exact(7) {
+            match wire::claim(parts) {
+                Ok(claim) => claims.push(claim),
+                Err(error) => {
+                    let ticket =
+                        Ticket { id: parsed(&parts[0], "claim")?, fence: parsed(&parts[1], "claim")? };
+                    let message = error.to_string();
+                    unreadable.push((ticket, Outcome::Failure { retryable: false, message }));
+                }
+            }
+        }
+        if !unreadable.is_empty() {
+            Box::pin(self.try_exchange(worker, &unreadable, Want::NOTHING, false)).await?;
+        }
+        Ok(claims)
+    }
+
+    /// Judges which signatures the worker's class takes.
+    async fn learn(
+        &self,
+        worker: &Worker,
+        signatures: &[String],
+        from: &str,
+        upto: &str,
+    ) -> Result<(), Error> {
+        let has = serde_json::to_string(worker.capabilities()).map_err(|_| foreign("capabilities"))?;
+        let mut call = Call::default().and(worker.class()).and(has).and(from).and(upto);
+        for pair in signatures.chunks_exact(2) {
+            // A signature of a later version is for workers of a later version.
+            let Ok(signature) = serde_json::from_str::<Signature>(&pair[1]) else { continue };
+            if worker.capabilities().satisfy(&signature) {
+                call = call.and(&pair[0]);
+            }
+        }
+        self.run::<redis::Value>(&self.scripts.learn, call).await.map(drop)
+    }
+}
+
+impl Broker for Native {
+    async fn submit(&self, jobs: &[Job]) -> Result<Vec<Submission>, Error> {
+        self.submit_all(jobs).await
+    }
+
+    async fn exchange(
+        &self,
+        worker: &Worker,
+        mut done: Vec<(Ticket, Outcome)>,
+        want: Want,
+    ) -> Result<Exchange, Error> {
+        for (_, outcome) in &mut done {
+            *outcome = std::mem::replace(outcome, Outcome::Stopped).bounded();
+        }
+        let end = Instant::now() + want.wait;
+        let wake = self.key(format_args!("wake:{}", worker.class()));
+        let (mut heard, mut woken) = (Vec::new(), false);
+        // More than fits one call is finished first.
+        while done.len() > MAX_BATCH {
+            let rest = done.split_off(MAX_BATCH);
+            heard.extend(self.try_exchange(worker, &done, Want::NOTHING, false).await?.0.done);
+            done = rest;
+        }
+        loop {
+            let (told, next) = self.try_exchange(worker, &done, want, woken).await?;
+            heard.extend(told.done);
+            done.clear();
+            let left = end.saturating_duration_since(Instant::now());
+            let again = next == Some(Duration::ZERO);
+            if want.most == 0 || !told.claims.is_empty() || (left.is_zero() && !again) {
+                return Ok(Exchange { done: heard, claims: told.claims });
+            }
+            if !again {
+                let pause = left.min(self.settings.sweep_every).min(next.unwrap_or(Duration::MAX));
+                woken = match self.blocking.wake(&wake, pause).await {
+                    // What was finished is finished, and has to be told; the next call meets the error again.
+                    Err(_) if !heard.is_empty() => return Ok(Exchange { done: heard, claims: vec![] }),
+                    answer => answer?,
+                };
+            }
+        }
+    }
+
+    async fn renew(
+        &self,
+        worker: &Worker,
+        tickets: &[Ticket],
+        lease: Duration,
+    ) -> Result<Vec<Renewal>, Error> {
+        let mut renewals = Vec::new();
+        for tickets in tickets.chunks(CHUNK) {
+            let call = Call::default().and(worker.class()).and(ms(lease));
+            let call = tickets.iter().fold(call, |call, it| call.and(&it.id).and(it.fence));
+            let told: Vec<String> = self.run(&self.scripts.renew, call).await?;
+            for pair in told.chunks_exact(2) {
+                renewals.push(match &*pair[0] {
+                    "" => Renewal::Lost,
+                    until => Renewal::Held { until: parsed(until, "renew")?, cancel: pair[1] == "1" },
+                });
+            }
+        }
+        Ok(renewals)
+    }
+
+    async fn progress(&self, ticket: &Ticket, progress: Progress) -> Result<Result<(), Rejection>, Error> {
+        let news =
+            serde_json::to_string(&News::Progress(progress.bounded())).map_err(|_| foreign("progress"))?;
+        let call = Call::default().and(&ticket.id).and(ticket.fence).and(news);
+        let heard: u8 = self.run(&self.scripts.progress, call).await?;
+        Ok(if heard == 1 { Ok(()) } else { Err(Rejection::Stale) })
+    }
+
+    async fn cancel(&self, id: &JobId) -> Result<Cancel, Error> {
+        let told: String = self.run(&self.scripts.cancel, Call::default().and(id)).await?;
+        match &*told {
+            "cancelled" => Ok(Cancel::Cancelled),
+            "asked" => Ok(Cancel::Asked),
+            "finished" => Ok(Cancel::Finished),
+            "unknown" => Ok(Cancel::Unknown),
+            _ => Err(foreign("cancel")),
+        }
+    }
+
+    async fn replay(&self, filter: &Replay) -> Result<Vec<JobId>, Error> {
+        let call = Call::default().and(MAX_REPLAY);
+        let kinds =
+            |call: Call, kinds: &[Death]| kinds.iter().fold(call.and(""), |call, it| call.and(it.word()));
+        let call = match filter {
+            Replay::Job(id) => call.and(id),
+            Replay::Kind(kind) => kinds(call, &[*kind]),
+            Replay::All => kinds(call, &[Death::Permanent, Death::Attempts, Death::Crashes]),
+        };
+        let ids: Vec<String> = self.run(&self.scripts.replay, call).await?;
+        ids.iter().map(|id| parsed(id, "replay")).collect()
+    }
+
+    async fn status(&self, id: &JobId) -> Result<Option<Status>, Error> {
+        self.look_at(id).await
+    }
+
+    async fn events(
+        &self,
+        id: &JobId,
+        after: Option<&EventId>,
+        wait: Duration,
+    ) -> Result<Vec<Happened>, Error> {
+        let known: u8 = self.run(&self.scripts.watch, Call::default().and(id)).await?;
+        if known == 0 {
+            return Ok(vec![]);
+        }
+        let stream = self.key(format_args!("p:{id}"));
+        let entries = self.blocking.read(&stream, after.map_or("0", |it| &it.0), wait).await?;
+        entries
+            .into_iter()
+            .map(|(id, news)| Ok(Happened { id: EventId(id), news: wire::news(&news)? }))
+            .collect()
+    }
+
+    async fn sweep(&self) -> Result<Swept, Error> {
+        let (expired, due): (usize, usize) = self.run(&self.scripts.sweep, Call::default()).await?;
+        Ok(Swept { expired, due })
+    }
+
+    async fn pause(&self, paused: bool) -> Result<(), Error> {
+        let call = Call::default().and(u8::from(paused));
+        self.run::<redis::Value>(&self.scripts.pause, call).await.map(drop)
+    }
+
+    async fn counts(&self) -> Result<Counts, Error> {
+        self.count().await
+    }
+
+    async fn unmatchable(&self) -> Result<Vec<(Signature, u64)>, Error> {
+        self.lines_of_nobody().await
+    }
+
+    async fn explain(&self, id: &JobId) -> Result<Option<Explanation>, Error> {
+        let Some(status) = self.look_at(id).await? else { return Ok(None) };
+        let signature = status.job.signature();
+        let paused: Option<u8> = self.connection.clone().hget(self.key("m"), "paused").await?;
+        let classes = self.live_classes().await?;
+        let classes = classes.into_iter().map(|(class, has)| (class, has.unmet(&signature))).collect();
+        Ok(Some(Explanation { status, signature, paused: paused == Some(1), classes }))
+    }
+}

@@ -1,0 +1,96 @@
+//! Reading without changing: in pages, never in a script.
+
+use std::collections::HashMap;
+
+use super::wire::{self, foreign, parsed};
+use super::{CHUNK, Native};
+use crate::broker::{Counts, Status};
+use crate::capabilities::{Capabilities, ClassId};
+use crate::error::Error;
+use crate::ids::JobId;
+use crate::life::Death;
+use crate::signature::Signature;
+
+/// Bytes and whether paused; delayed, running, and dead by each kind.
+type Numbers = ((Option<u64>, Option<u8>), u64, u64, u64, u64, u64);
+
+impl Native {
+    pub(super) async fn look_at(&self, id: &JobId) -> Result<Option<Status>, Error> {
+        let key = self.key(format_args!("j:{id}"));
+        let mut pipe = redis::pipe();
+        // In one transaction, or a job could be forgotten between the two.
+        pipe.atomic().cmd("HGETALL").arg(&key).cmd("GET").arg(self.key(format_args!("b:{id}")));
+        let answer: (HashMap<String, String>, Option<String>) =
+            pipe.query_async(&mut self.connection.clone()).await?;
+        match answer {
+            (fields, _) if fields.is_empty() => Ok(None),
+            (fields, document) => wire::status(&key, &document.unwrap_or_default(), &fields).map(Some),
+        }
+    }
+
+    pub(super) async fn count(&self) -> Result<Counts, Error> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("HMGET").arg(self.key("m")).arg("bytes").arg("paused");
+        pipe.cmd("ZCARD").arg(self.key("d")).cmd("ZCARD").arg(self.key("l"));
+        for kind in [Death::Permanent, Death::Attempts, Death::Crashes] {
+            pipe.cmd("ZCARD").arg(self.key(format_args!("x:{}", kind.word())));
+        }
+        let ((bytes, paused), delayed, running, permanent, attempts, crashes): Numbers =
+            pipe.query_async(&mut self.connection.clone()).await?;
+        let waiting = self.lines().await?.into_iter().map(|(_, waiting)| waiting).sum();
+        let dead = permanent + attempts + crashes;
+        Ok(Counts { waiting, delayed, running, dead, bytes: bytes.unwrap_or(0), paused: paused == Some(1) })
+    }
+
+    /// Every line that is not empty: the id of its signature, and how many wait.
+    async fn lines(&self) -> Result<Vec<(String, u64)>, Error> {
+        let mut lines = Vec::new();
+        for first in (0_usize..).step_by(CHUNK) {
+            let page = (first, first + CHUNK - 1);
+            let ids: Vec<String> = self.ask(redis::cmd("ZRANGE").arg(self.key("so")).arg(page)).await?;
+            if ids.is_empty() {
+                break;
+            }
+            let mut pipe = redis::pipe();
+            for id in &ids {
+                pipe.cmd("ZCARD").arg(self.key(format_args!("w:{id}")));
+            }
+            let waiting: Vec<u64> = pipe.query_async(&mut self.connection.clone()).await?;
+            lines.extend(ids.into_iter().zip(waiting).filter(|(_, waiting)| *waiting > 0));
+        }
+        Ok(lines)
+    }
+
+    /// The classes that have claimed of late, and what they have.
+    pub(super) async fn live_classes(&self) -> Result<Vec<(ClassId, Capabilities)>, Error> {
+        let ids: Vec<String> = self.ask(redis::cmd("ZRANGE").arg(self.key("c")).arg((0, -1))).await?;
+        let mut classes = Vec::new();
+        for ids in ids.chunks(CHUNK) {
+            let has: Vec<Option<String>> = self.ask(redis::cmd("HMGET").arg(self.key("k")).arg(ids)).await?;
+            // A class without capabilities has not judged anything yet.
+            for (id, has) in ids.iter().zip(has).filter_map(|(id, has)| Some((id, has?))) {
+                let has = serde_json::from_str(&has).map_err(|_| foreign("k"))?;
+                classes.push((ClassId(parsed(id, "c")?), has));
+            }
+        }
+        Ok(classes)
+    }
+
+    pub(super) async fn lines_of_nobody(&self) -> Result<Vec<(Signature, u64)>, Error> {
+        let (classes, lines) = (self.live_classes().await?, self.lines().await?);
+        let mut found = Vec::new();
+        for lines in lines.chunks(CHUNK) {
+            let ids: Vec<_> = lines.iter().map(|(id, _)| id.as_str()).collect();
+            let documents: Vec<Option<String>> =
+                self.ask(redis::cmd("HMGET").arg(self.key("s")).arg(ids)).await?;
+            for ((_, waiting), document) in lines.iter().zip(documents) {
+                let document = document.ok_or_else(|| foreign("s"))?;
+                let signature: Signature = serde_json::from_str(&document).map_err(|_| foreign("s"))?;
+                if !classes.iter().any(|(_, has)| has.satisfy(&signature)) {
+                    found.push((signature, *waiting));
+                }
+            }
+        }
+        Ok(found)
+    }
+}

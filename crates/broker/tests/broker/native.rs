@@ -1,0 +1,235 @@
+//! The contract over Redis, and what only Redis can show. Each test has a server of its own, without a port.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use broker::{Broker, Error, Native, Outcome, Settings, Want};
+use serde_json::json;
+
+use crate::contract;
+use crate::contract::{LONG, claim, claim_one, failure, finish, job, requirements, settings, submit, worker};
+use crate::simulation;
+
+/// As in the simulation over memory, but in real time.
+const SEEDS: u64 = 40;
+
+/// A Redis in a temporary folder; it ends with its test.
+struct Server {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// `None`, and a word about it, where there is no Redis; in CI that fails.
+    async fn start() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]);
+        command.arg(folder.path().join("socket")).arg("--dir").arg(folder.path());
+        let child = match command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                let ci = std::env::var("CI").is_ok_and(|it| it == "true");
+                assert!(!ci, "`redis-server` is needed in CI: {error}");
+                println!("not run: `redis-server` is not on the PATH ({error})");
+                return None;
+            }
+        };
+        let server = Self { child, folder };
+        let end = Instant::now() + LONG;
+        while tokio::net::UnixStream::connect(server.socket()).await.is_err() {
+            assert!(Instant::now() < end, "`redis-server` does not start");
+            tokio::task::yield_now().await;
+        }
+        Some(server)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    async fn broker(&self, settings: Settings) -> Native {
+        Native::connect(&format!("redis+unix://{}", self.socket().display()), settings).await.unwrap()
+    }
+
+    /// Waits until so many workers wait.
+    async fn waited_on(&self, workers: usize) {
+        let end = Instant::now() + LONG;
+        loop {
+            let clients: String = self.ask(&["INFO", "clients"]).await;
+            if clients.contains(&format!("blocked_clients:{workers}\r")) {
+                return;
+            }
+            assert!(Instant::now() < end, "{workers} workers wait");
+        }
+    }
+
+    /// An answer to any command.
+    async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let client = redis::Client::open(format!("redis+unix://{}", self.socket().display())).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut asked = redis::cmd(command[0]);
+        asked.arg(&command[1..]).query_async(&mut connection).await.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+async fn native(settings: Settings) -> Option<(Native, Server)> {
+    let server = Server::start().await?;
+    Some((server.broker(settings).await, server))
+}
+
+contract!(tokio::test, native);
+
+/// A queue whose idle workers look again so late that only a wake-up can be in time.
+fn patient(name: &str) -> Settings {
+    Settings { sweep_every: LONG, ..settings(name) }
+}
+
+#[tokio::test]
+async fn every_key_is_under_the_tag_of_its_queue_and_what_is_finished_ends() {
+    let Some((broker, server)) = native(settings("tagged")).await else { return };
+    let needs = requirements(&json!({ "hardware": { "gpu_memory_gb": 8 } }));
+    let jobs = [job(), job().requirements(needs), job().idempotency_key("k".parse().unwrap()), job()];
+    broker.submit(&jobs).await.unwrap();
+    broker.events(&jobs[0].id, None, std::time::Duration::ZERO).await.unwrap();
+    let claims = claim(&broker, &worker("w"), Want::now(4)).await;
+    for claim in &claims[..3] {
+        assert!(finish(&broker, &worker("w"), claim, Outcome::Success(json!(1))).await);
+    }
+    assert!(finish(&broker, &worker("w"), &claims[3], failure(false)).await);
+
+    let keys: Vec<String> = server.ask(&["KEYS", "*"]).await;
+    let mut lasting = Vec::new();
+    for key in &keys {
+        assert!(key.starts_with("{tagged}:"), "{key}");
+        if server.ask::<i64>(&["PTTL", key]).await == -1 {
+            let kind = key.strip_prefix("{tagged}:").unwrap().split(':').next().unwrap();
+            lasting.push(kind.to_owned());
+        }
+    }
+    lasting.sort();
+    lasting.dedup();
+    // Numbers, signatures and classes; of jobs only the dead are listed, and the sweep forgets them in time.
+    assert_eq!(lasting, ["c", "k", "m", "q", "s", "so", "x"]);
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_scripts_is_told_again() {
+    let Some((broker, server)) = native(settings("flushed")).await else { return };
+    submit(&broker, job()).await;
+    server.ask::<redis::Value>(&["SCRIPT", "FLUSH"]).await;
+    claim_one(&broker, &worker("w")).await;
+}
+
+#[tokio::test]
+async fn two_programs_share_a_queue_and_two_queues_share_nothing() {
+    let Some((here, server)) = native(patient("shared")).await else { return };
+    let there = server.broker(patient("shared")).await;
+    let other = server.broker(settings("other")).await;
+    let (here_worker, there_worker) = (worker("here"), worker("there"));
+    let waits = claim(&there, &there_worker, Want::now(1).wait(LONG));
+    let began = Instant::now();
+    let submits = async {
+        server.waited_on(1).await;
+        submit(&here, job()).await
+    };
+    let (claims, id) = tokio::join!(waits, submits);
+    assert_eq!(claims[0].ticket.id, id);
+    // The class has judged this signature, so now the line itself wakes.
+    let waits = claim(&there, &there_worker, Want::now(1).wait(LONG));
+    let submits = async {
+        server.waited_on(1).await;
+        submit(&here, job()).await
+    };
+    let (claims, id) = tokio::join!(waits, submits);
+    assert_eq!(claims[0].ticket.id, id);
+    assert!(began.elapsed() < LONG / 4);
+    assert_eq!(claim(&here, &here_worker, Want::now(1)).await, []);
+    assert_eq!(other.status(&id).await.unwrap(), None);
+    assert_eq!(other.counts().await.unwrap(), broker::Counts::default());
+}
+
+#[tokio::test]
+async fn one_batch_wakes_as_many_workers_as_it_has_jobs() {
+    let Some((broker, server)) = native(patient("chain")).await else { return };
+    let other = server.broker(patient("chain")).await;
+    let jobs: Vec<_> = (0..3).map(|_| job()).collect();
+    let (a, b, c) = (worker("a"), worker("b"), worker("c"));
+    let want = Want::now(1).wait(LONG);
+    let began = Instant::now();
+    let submits = async {
+        server.waited_on(3).await;
+        other.submit(&jobs).await.unwrap()
+    };
+    let (a, b, c, _) =
+        tokio::join!(claim(&broker, &a, want), claim(&broker, &b, want), claim(&broker, &c, want), submits,);
+    assert_eq!([a, b, c].map(|it| it.len()), [1, 1, 1]);
+    assert!(began.elapsed() < LONG / 4);
+}
+
+#[tokio::test]
+async fn a_class_that_was_gone_takes_its_lines_up_again() {
+    let mut brief = settings("brief");
+    brief.class_ttl = std::time::Duration::from_millis(1);
+    let Some((broker, server)) = native(brief).await else { return };
+    submit(&broker, job()).await;
+    claim_one(&broker, &worker("w")).await;
+    let end = Instant::now() + LONG;
+    while server.ask::<u64>(&["ZCARD", "{brief}:c"]).await > 0 {
+        assert!(Instant::now() < end, "the class is forgotten");
+        broker.sweep().await.unwrap();
+    }
+    let id = submit(&broker, job()).await;
+    assert_eq!(claim_one(&broker, &worker("w")).await.ticket.id, id);
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_an_error_and_no_panic() {
+    let Some((broker, server)) = native(settings("foreign")).await else { return };
+    server.ask::<redis::Value>(&["HSET", "{foreign}:j:mine", "s", "?"]).await;
+    let id = "mine".parse().unwrap();
+    assert_eq!(broker.status(&id).await, Err(Error::Foreign { key: "{foreign}:j:mine".into() }));
+    server.ask::<redis::Value>(&["SET", "{foreign}:m", "1"]).await;
+    assert!(matches!(broker.submit(&[job()]).await, Err(Error::Unreachable(_))));
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_dies_alone() {
+    let Some((broker, server)) = native(settings("unread")).await else { return };
+    let jobs = [job(), job(), job()];
+    broker.submit(&jobs).await.unwrap();
+    let key = format!("{{unread}}:b:{}", jobs[1].id);
+    server.ask::<redis::Value>(&["SET", &key, r#"{"requirements":null}"#]).await;
+    let claims = claim(&broker, &worker("w"), Want::now(3)).await;
+    let ids: Vec<_> = claims.iter().map(|it| &it.ticket.id).collect();
+    assert_eq!(ids, [&jobs[0].id, &jobs[2].id]);
+    let counts = broker.counts().await.unwrap();
+    assert_eq!((counts.running, counts.dead), (2, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_an_error() {
+    let Some((broker, server)) = native(settings("gone")).await else { return };
+    submit(&broker, job()).await;
+    drop(server);
+    assert!(matches!(broker.submit(&[job()]).await, Err(Error::Unreachable(_))));
+    assert!(broker.exchange(&worker("w"), vec![], Want::now(1)).await.is_err());
+}
+
+#[tokio::test]
+async fn whatever_happens_every_job_is_in_exactly_one_state() {
+    let Some(server) = Server::start().await else { return };
+    for seed in 0..SEEDS {
+        let broker = server.broker(settings(&format!("seed-{seed}"))).await;
+        println!("seed {seed}");
+        simulation::run(seed, &broker, |_| {}).await;
+    }
+}

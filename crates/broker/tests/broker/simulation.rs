@@ -1,0 +1,156 @@
+//! Workers that crash, stall and lie over a broker in memory, with a clock that the test turns: whatever happens, every
+//! job is in exactly one state, no claim is given twice, and only the present claim is heard.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use broker::life::State;
+use broker::{Broker, Claim, Clock, Job, JobId, Memory, Millis, Outcome, Replay, Want, Worker};
+use serde_json::json;
+
+use crate::contract::{failure, job, requirements, settings, worker_with};
+
+const SEEDS: u64 = 1_000;
+
+#[derive(Clone, Default)]
+struct Hand(Arc<AtomicU64>);
+
+impl Clock for Hand {
+    fn now(&self) -> Millis {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the test knows, apart from the broker.
+#[derive(Default)]
+struct Ledger {
+    submitted: BTreeSet<JobId>,
+    /// The last claim of each job that was given and not ended.
+    present: BTreeMap<JobId, u64>,
+    fences: BTreeSet<u64>,
+    succeeded: BTreeSet<JobId>,
+}
+
+impl Ledger {
+    fn given(&mut self, claims: &[Claim]) {
+        for claim in claims {
+            let it = &claim.ticket;
+            assert!(self.submitted.contains(&it.id));
+            assert!(!self.succeeded.contains(&it.id), "a job that is done was given");
+            assert!(self.fences.iter().all(|fence| *fence < it.fence), "fences only rise");
+            self.fences.insert(it.fence);
+            self.present.insert(it.id.clone(), it.fence);
+        }
+    }
+
+    fn heard(&mut self, claim: &Claim, success: bool) {
+        let present = self.present.remove(&claim.ticket.id);
+        assert_eq!(present, Some(claim.ticket.fence), "a stale claim was heard");
+        if success {
+            assert!(self.succeeded.insert(claim.ticket.id.clone()), "a job succeeded twice");
+        }
+    }
+}
+
+/// Sixty random acts over an empty broker. `pass` lets up to so many milliseconds pass, or not.
+pub async fn run(seed: u64, broker: &impl Broker, pass: impl Fn(u64)) {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let workers: Vec<Worker> = [8, 24]
+        .map(|gb| json!({ "services": ["comfyui"], "hardware": { "gpu_memory_gb": gb } }))
+        .into_iter()
+        .enumerate()
+        .map(|(n, has)| worker_with(&format!("w{n}"), has))
+        .collect();
+    let (mut ledger, mut held) = (Ledger::default(), Vec::<(usize, Claim)>::new());
+    for turn in 0..60 {
+        pass(chance.u64(0..400));
+        match chance.u8(0..10) {
+            0..=2 => {
+                let jobs: Vec<_> = (0..chance.usize(1..4)).map(|_| some_job(&mut chance)).collect();
+                ledger.submitted.extend(jobs.iter().map(|it| it.id.clone()));
+                broker.submit(&jobs).await.unwrap();
+            }
+            3..=5 => {
+                let at = chance.usize(..workers.len());
+                let want = Want::now(chance.usize(1..4)).lease(Duration::from_millis(chance.u64(1..1_500)));
+                let claims = broker.exchange(&workers[at], vec![], want).await.unwrap().claims;
+                ledger.given(&claims);
+                held.extend(claims.into_iter().map(|it| (at, it)));
+            }
+            // Some claim ends, perhaps long after its lease, and perhaps it is said twice: the network repeats.
+            6..=7 if !held.is_empty() => {
+                let at = chance.usize(..held.len());
+                let (worker, claim) = if chance.bool() { held.swap_remove(at) } else { held[at].clone() };
+                let outcome =
+                    [Outcome::Success(json!(seed)), failure(true), failure(false), Outcome::HandBack];
+                let outcome = outcome[chance.usize(..4)].clone();
+                let success = matches!(outcome, Outcome::Success(_));
+                let done = vec![(claim.ticket.clone(), outcome)];
+                let told = broker.exchange(&workers[worker], done, Want::NOTHING).await.unwrap();
+                if told.done[0].is_ok() {
+                    ledger.heard(&claim, success);
+                }
+            }
+            8 => {
+                if let Some(id) = chance.choice(&ledger.submitted) {
+                    broker.cancel(id).await.unwrap();
+                }
+            }
+            _ => {
+                broker.sweep().await.unwrap();
+                broker.replay(&Replay::All).await.unwrap();
+            }
+        }
+        if turn % 6 == 5 {
+            audit(broker, &ledger).await;
+        }
+    }
+}
+
+fn some_job(chance: &mut fastrand::Rng) -> Job {
+    let needs = requirements(&json!({ "hardware": { "gpu_memory_gb": chance.u8(1..30) } }));
+    job()
+        .requirements(needs)
+        .priority(chance.i16(-3..3))
+        .delay(Duration::from_millis(chance.u64(0..2) * 300))
+        .timeout(Duration::from_millis(chance.u64(200..2_000)))
+        .max_attempts(chance.u32(1..3))
+}
+
+/// Each job is in exactly one state: what the jobs say of themselves is what the orders of the queue add up to.
+async fn audit(broker: &impl Broker, ledger: &Ledger) {
+    let (mut waiting, mut delayed, mut running, mut dead, mut bytes) = (0, 0, 0, 0, 0);
+    for id in &ledger.submitted {
+        let status = broker.status(id).await.unwrap().expect("a job is never lost");
+        match &status.life.state {
+            State::Waiting => waiting += 1,
+            State::Delayed { .. } => delayed += 1,
+            State::Running { .. } => running += 1,
+            State::Dead(_) => dead += 1,
+            State::Succeeded | State::Cancelled => {}
+        }
+        assert_eq!(status.life.state == State::Succeeded, ledger.succeeded.contains(id));
+        if !status.life.state.is_terminal() {
+            bytes += serde_json::to_string(&status.job).unwrap().len() as u64;
+        }
+    }
+    let counts = broker.counts().await.unwrap();
+    let found = (counts.waiting, counts.delayed, counts.running, counts.dead, counts.bytes);
+    assert_eq!(found, (waiting, delayed, running, dead, bytes));
+}
+
+async fn run_in_memory(seed: u64) {
+    let hand = Hand::default();
+    let broker = Memory::with_clock(settings("simulation"), hand.clone());
+    run(seed, &broker, |ms| _ = hand.0.fetch_add(ms, Ordering::Relaxed)).await;
+}
+
+#[tokio::test]
+async fn whatever_happens_every_job_is_in_exactly_one_state() {
+    for seed in 0..SEEDS {
+        let simulated = tokio::spawn(run_in_memory(seed));
+        assert!(simulated.await.is_ok(), "seed {seed} fails; `run_in_memory({seed})` repeats it");
+    }
+}
