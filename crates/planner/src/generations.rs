@@ -92,11 +92,11 @@ impl Artefacts {
 
     /// The generation that these files are: a hash of every path, access and byte.
     pub fn id(&self) -> GenerationId {
-        let parts = self.0.iter().flat_map(|(path, it)| {
-            [format!("{path}\0{:o}\0{}\0", it.access.mode(), it.bytes.len()).into_bytes(), it.bytes.clone()]
-        });
-        let parts: Vec<Vec<u8>> = parts.collect();
-        GenerationId(hash::short(parts.iter().map(Vec::as_slice)))
+        let head = |path: &String, it: &Artefact| {
+            format!("{path}\0{:o}\0{}\0", it.access.mode(), it.bytes.len()).into_bytes()
+        };
+        let parts: Vec<(Vec<u8>, &Artefact)> = self.0.iter().map(|(path, it)| (head(path, it), it)).collect();
+        GenerationId(hash::short(parts.iter().flat_map(|(head, it)| [&head[..], &it.bytes])))
     }
 }
 

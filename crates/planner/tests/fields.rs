@@ -354,7 +354,7 @@ fn every_field_of_the_mapping_changes_an_output() {
     }
     let (schema, mut all) = (mapping::schema(), BTreeSet::new());
     properties("", &schema, &mut all);
-    fields(&schema["$defs"]).for_each(|(owner, it)| properties(owner, it, &mut all));
+    fields(&schema["definitions"]).for_each(|(owner, it)| properties(owner, it, &mut all));
     assert_eq!(tried, all, "the rows try every field of the schema and no other");
 }
 

@@ -5,11 +5,13 @@
 //! parent has to be as small as `time` is.
 
 use std::{
+    fs,
+    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use crate::workspace::{command, output, typed};
+use crate::workspace::{command, output, remove, typed};
 
 /// What is measured: one command line.
 pub(super) struct Case {
@@ -17,6 +19,8 @@ pub(super) struct Case {
     pub name: String,
     /// The program and its arguments.
     pub command: Vec<String>,
+    /// A folder that is empty before each run.
+    pub emptied: Option<PathBuf>,
     /// What it may take; none for a program that only stands beside ours.
     pub limit: Option<Limit>,
 }
@@ -45,28 +49,30 @@ impl Case {
     /// Runs the case `runs` times for its time, after one run that warms the file cache, and a few for its memory.
     pub(super) fn measure(&self, runs: u16, settings: &[(String, String)]) -> Result<Measured, String> {
         let (program, arguments) = self.command.split_first().expect("a case names its program");
-        let prepare = |mut command: Command| {
+        let start = |program: &str| {
+            if let Some(folder) = &self.emptied {
+                remove(folder)?;
+                fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            }
+            let mut command = command(program);
             command.envs(settings.iter().cloned());
-            command
+            Ok::<_, String>(command)
         };
-        let direct = || {
-            let mut direct = prepare(command(program));
-            direct.args(arguments);
-            direct
-        };
-        output(&mut direct())?;
+        output(start(program)?.args(arguments))?;
         let mut times = Vec::new();
         for _ in 0..runs {
+            let mut direct = start(program)?;
+            direct.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
             let started = Instant::now();
-            let status = direct().stdout(Stdio::null()).stderr(Stdio::null()).status();
+            let status = direct.status();
             times.push(started.elapsed());
             if !status.is_ok_and(|status| status.success()) {
-                return Err(format!("`{}` did not succeed every time", typed(&direct())));
+                return Err(format!("`{}` did not succeed every time", typed(&direct)));
             }
         }
         let mut memory = 0;
         for _ in 0..MEMORY_RUNS {
-            let mut under_time = prepare(command("time"));
+            let mut under_time = start("time")?;
             under_time.args(["--quiet", "--format=%M", "--", program]).args(arguments);
             memory = memory.max(maximum_resident(&mut under_time)?);
         }
@@ -91,11 +97,11 @@ fn quantile(sorted: &[Duration], percent: usize) -> Duration {
 }
 
 impl Measured {
-    pub(super) const HEAD: &'static str =
-        "| case | median ms | p95 ms | max RSS MB | limit |\n|---|--:|--:|--:|---|";
+    pub(super) const HEAD: &'static str = "| case | median ms | p95 ms | max RSS MB | limit | verdict | of docker-compose |\n\
+                                           |---|--:|--:|--:|---|---|--:|";
 
-    /// One row of the table, and whether it is within its limit.
-    pub(super) fn row(&self, case: &Case) -> (String, bool) {
+    /// One row of the table, and whether it is within its limit. `beside` is what stands beside it.
+    pub(super) fn row(&self, case: &Case, beside: Option<&Self>) -> (String, bool) {
         let memory = tenths_of_megabytes(self.memory);
         let within = case.limit.is_none_or(|limit| {
             self.median <= Duration::from_millis(limit.ms) && limit.mb.is_none_or(|mb| memory <= mb * 10)
@@ -105,10 +111,16 @@ impl Measured {
             Some(Limit { ms, mb: None }) => format!("{ms} ms"),
             Some(Limit { ms, mb: Some(mb) }) => format!("{ms} ms, {mb} MB"),
         };
-        let verdict = if within { "" } else { ": OVER" };
+        let verdict = match case.limit {
+            None => "",
+            Some(_) if within => "within",
+            Some(_) => "OVER",
+        };
+        let part = beside.map(|it| format!("{:.2}", self.median.as_secs_f64() / it.median.as_secs_f64()));
         let [median, p95] = [self.median, self.p95].map(|it| it.as_secs_f64() * 1000.0);
         let (name, whole, tenth) = (&case.name, memory / 10, memory % 10);
-        (format!("| {name} | {median:.1} | {p95:.1} | {whole}.{tenth} | {limit}{verdict} |"), within)
+        let measured = format!("| {name} | {median:.1} | {p95:.1} | {whole}.{tenth} |");
+        (format!("{measured} {limit} | {verdict} | {} |", part.unwrap_or_default()), within)
     }
 }
 
@@ -134,15 +146,15 @@ mod tests {
     #[test]
     fn a_row_says_when_a_limit_is_broken() {
         let limit = Some(Limit { ms: 20, mb: Some(15) });
-        let case = Case { name: "plan".into(), command: vec!["true".into()], limit };
+        let case = Case { name: "plan".into(), command: vec!["true".into()], emptied: None, limit };
         let measured = |ms, memory| Measured {
             median: Duration::from_millis(ms),
             p95: Duration::from_millis(ms),
             memory,
         };
-        let within = measured(20, 15_000_000).row(&case);
-        assert_eq!(within, ("| plan | 20.0 | 20.0 | 15.0 | 20 ms, 15 MB |".to_owned(), true));
-        assert!(!measured(21, 1).row(&case).1, "too slow");
-        assert!(!measured(1, 15_000_001).row(&case).1, "too large");
+        let within = measured(20, 15_000_000).row(&case, Some(&measured(80, 1)));
+        assert_eq!(within, ("| plan | 20.0 | 20.0 | 15.0 | 20 ms, 15 MB | within | 0.25 |".to_owned(), true));
+        assert!(!measured(21, 1).row(&case, None).1, "too slow");
+        assert!(!measured(1, 15_000_001).row(&case, None).1, "too large");
     }
 }

@@ -5,6 +5,9 @@ use std::{fs, path::Path};
 use super::measure::{Case, Limit, Measured};
 use crate::workspace::{cargo, read, remove, root, run as start, target, tools};
 
+/// Variables that shipped profiles ask for and that no secrets file of ours names.
+const OUTSIDE: [(&str, &str); 1] = [("COMFYUI_REMOTE_URL", "http://gpu-box:8188")];
+
 /// Prints the table as Markdown on stdout. `false` when a case is over its limit or does not run.
 pub(super) fn run(runs: u16) -> Result<bool, String> {
     start(&mut cargo(["build", "--release", "--locked", "--package", "roster-machine"]))?;
@@ -15,54 +18,68 @@ pub(super) fn run(runs: u16) -> Result<bool, String> {
     remove(&scratch)?;
     let mut good = true;
     println!("{}", Measured::HEAD);
-    for case in cases(&roster, &scratch)? {
-        eprintln!("bench: {}", case.name);
-        match case.measure(runs, &settings) {
-            Ok(measured) => {
-                let (row, within_limit) = measured.row(&case);
-                println!("{row}");
-                good &= within_limit;
-            }
-            Err(error) => {
-                eprintln!("bench: {}: {error}", case.name);
-                println!("| {} | - | - | - | DID NOT RUN |", case.name);
-                good = false;
-            }
+    for group in groups(&roster, &scratch)? {
+        let cases = group.ours.iter().chain([&group.compose]);
+        let measured: Vec<_> = cases
+            .map(|case| {
+                eprintln!("bench: {}", case.name);
+                let measured = case.measure(runs, &settings);
+                (case, measured.inspect_err(|error| eprintln!("bench: {}: {error}", case.name)).ok())
+            })
+            .collect();
+        let compose = measured.last().and_then(|(_, measured)| measured.as_ref());
+        for (case, measured) in &measured {
+            let (row, within_limit) = match measured {
+                Some(measured) => measured.row(case, compose.filter(|_| case.limit.is_some())),
+                None => (format!("| {} | - | - | - | | DID NOT RUN | |", case.name), false),
+            };
+            println!("{row}");
+            good &= within_limit;
         }
     }
     remove(&scratch)?;
     Ok(good)
 }
 
-/// Every case. For each profile, what Docker Compose takes to read the file that the profile becomes stands beside it.
-fn cases(roster: &str, scratch: &Path) -> Result<Vec<Case>, String> {
-    let small = Limit { ms: 20, mb: Some(15) };
-    let mut cases = Vec::new();
-    for profile in profiles()? {
-        let out = scratch.join(&profile);
-        fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-        let out = out.display().to_string();
-        let ours = |name: &str, arguments: &[&str]| {
-            let rest = ["--profile", &profile, "--gpus", "2"];
-            case(&format!("{name} {profile}"), roster, &[arguments, &rest].concat(), Some(small))
-        };
-        let compose = tools().join("venv/bin/docker-compose").display().to_string();
-        let file = format!("{out}/docker-compose.yaml");
-        cases.push(ours("plan", &["plan"]));
-        cases.push(ours("env-build", &["env-build", "--out", &out]));
-        let config = ["--file", &file, "config", "--quiet"];
-        cases.push(case(&format!("docker-compose config {profile}"), &compose, &config, None));
-    }
-    let thousand = ["plan", "--spec", "openai:1000", "--gpus", "0"];
-    cases.push(case("plan openai:1000", roster, &thousand, Some(Limit { ms: 100, mb: Some(50) })));
-    let largest = ["plan", "--spec", "comfyui:auto,openai:9936", "--gpus", "64"];
-    cases.push(case("plan comfyui:auto,openai:9936", roster, &largest, Some(Limit { ms: 1000, mb: None })));
-    Ok(cases)
+/// The verbs for one profile and roster, and Docker Compose, which reads the file that `env-build` has just written.
+struct Group {
+    ours: Vec<Case>,
+    compose: Case,
 }
 
-fn case(name: &str, program: &str, arguments: &[&str], limit: Option<Limit>) -> Case {
-    let command = std::iter::once(program).chain(arguments.iter().copied()).map(str::to_owned).collect();
-    Case { name: name.to_owned(), command, limit }
+fn groups(roster: &str, scratch: &Path) -> Result<Vec<Group>, String> {
+    let group = |name: &str, verbs: &[&str], choice: &[&str], limit| {
+        let out = scratch.join(name);
+        let folder = out.display().to_string();
+        let case = |name: String, program: &str, arguments: &[&[&str]]| {
+            let command = std::iter::once(&program).chain(arguments.iter().copied().flatten());
+            let command = command.map(|&it| it.to_owned()).collect();
+            Case { name, command, emptied: None, limit: None }
+        };
+        let ours = |case_name, arguments: &[&str]| Case {
+            limit: Some(limit),
+            ..case(case_name, roster, &[arguments, choice])
+        };
+        let build = ["env-build", "--out", &folder];
+        let mut cases: Vec<_> = verbs.iter().map(|verb| ours(format!("{verb} {name}"), &[verb])).collect();
+        cases.push(Case { emptied: Some(out), ..ours(format!("env-build {name}, first"), &build) });
+        cases.push(ours(format!("env-build {name}, no change"), &build));
+        let compose = tools().join("venv/bin/docker-compose").display().to_string();
+        let file = format!("{folder}/docker-compose.yaml");
+        let config = ["--file", &file, "config", "--quiet"];
+        Group { ours: cases, compose: case(format!("docker-compose config {name}"), &compose, &[&config]) }
+    };
+    let small = Limit { ms: 20, mb: Some(15) };
+    let of_profile =
+        |profile: &String| group(profile, &["plan"], &["--profile", profile, "--gpus", "2"], small);
+    let mut groups: Vec<_> = profiles()?.iter().map(of_profile).collect();
+    let verbs = ["plan", "ecosystem"];
+    let thousand = ["--profile", "api-only", "--spec", "openai:1000", "--gpus", "0"];
+    groups.push(group("1,000 workers", &verbs, &thousand, Limit { ms: 100, mb: Some(50) }));
+    let roster = "comfyui:5000,openai:5000";
+    let largest = ["--profile", "mixed-workload", "--spec", roster, "--gpus", "64x24GiB"];
+    groups.push(group("10,000 workers on 64 GPUs", &verbs, &largest, Limit { ms: 1000, mb: None }));
+    Ok(groups)
 }
 
 /// The shipped profiles, by name.
@@ -80,9 +97,11 @@ fn profiles() -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// Stand-ins for the secrets that profiles ask for: those of the shipped example, which come commented out.
+/// Stand-ins for what profiles ask for: the secrets of the shipped example, which come commented out, and [`OUTSIDE`].
 fn settings() -> Result<Vec<(String, String)>, String> {
-    Ok(examples(&read(&root().join("config/environments/secrets/example.env"))?))
+    let mut settings = examples(&read(&root().join("config/environments/secrets/example.env"))?);
+    settings.extend(OUTSIDE.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    Ok(settings)
 }
 
 fn examples(text: &str) -> Vec<(String, String)> {

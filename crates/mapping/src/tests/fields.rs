@@ -192,7 +192,7 @@ pub(super) fn properties(schema: &Value) -> BTreeSet<(String, String)> {
     }
     let mut all = BTreeSet::new();
     walk("", schema, &mut all);
-    schema["$defs"].as_object().unwrap().iter().for_each(|(owner, it)| walk(owner, it, &mut all));
+    schema["definitions"].as_object().unwrap().iter().for_each(|(owner, it)| walk(owner, it, &mut all));
     all
 }
 

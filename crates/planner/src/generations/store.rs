@@ -88,10 +88,9 @@ impl Store {
         if same { Ok(()) } else { Err(StoreError::Edited { path: self.folder(id) }) }
     }
 
-    /// Whether the generation in force is `artefacts`, byte for byte, and every link shows it.
-    pub fn shows(&self, artefacts: &Artefacts) -> Result<bool, StoreError> {
-        let id = artefacts.id();
-        if self.current().as_ref() != Some(&id) || !self.edited(&id, artefacts)?.is_empty() {
+    /// Whether the generation in force is `artefacts`, whose name is `id`, byte for byte, and every link shows it.
+    pub fn shows(&self, id: &GenerationId, artefacts: &Artefacts) -> Result<bool, StoreError> {
+        if self.current().as_ref() != Some(id) || !self.edited(id, artefacts)?.is_empty() {
             return Ok(false);
         }
         Ok(LINKS.iter().all(|link| self.is_ours(link) == artefacts.get(link).is_some()))
@@ -103,7 +102,7 @@ impl Store {
     pub fn write(&self, artefacts: &Artefacts, force: bool) -> Result<Written, Vec<StoreError>> {
         let one = |error| vec![error];
         let id = artefacts.id();
-        if self.shows(artefacts).map_err(one)? {
+        if self.shows(&id, artefacts).map_err(one)? {
             return Ok(Written::NoChange(id));
         }
         let foreign: Vec<PathBuf> =

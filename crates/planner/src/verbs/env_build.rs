@@ -58,17 +58,18 @@ pub(crate) fn write(run: &Run<'_>, set: Set, force: bool, check: bool) -> Told<B
     };
     let store_error = |error| Finding::error(Located::nowhere(error));
     if check {
-        return match run.store.shows(&artefacts) {
+        let id = artefacts.id();
+        return match run.store.shows(&id, &artefacts) {
             Err(error) => Told::failed(vec![store_error(error)], redactor),
             Ok(true) => {
                 let talk = "No change: the generation in force is what would be written.\n".to_owned();
-                told(artefacts.id().to_string(), None, false, talk, Exit::Ok, findings)
+                told(id.to_string(), None, false, talk, Exit::Ok, findings)
             }
             Ok(false) => {
                 let from = run.store.current().map(|it| it.to_string());
                 let talk =
                     "The generation in force is not what would be written. Nothing was written.\n".to_owned();
-                told(artefacts.id().to_string(), from, true, talk, Exit::Changes, findings)
+                told(id.to_string(), from, true, talk, Exit::Changes, findings)
             }
         };
     }

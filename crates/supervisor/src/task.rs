@@ -1,0 +1,209 @@
+//! One task owns each process: orders come in by mailbox, states go out. The transition decides, the task obeys.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ecosystem::{App, Probes};
+use spec::ids::ProcessName;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::core::{Effect, Event, Pid, Policy, Process, ProcessState, Time, step};
+use crate::launcher::{Launcher, Output, Plan};
+use crate::log::{Keep, Pipe};
+use crate::probe;
+
+/// The state of a process has changed.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub name: ProcessName,
+    pub process: Process,
+    /// What its last sweep could not end.
+    pub left: usize,
+}
+
+/// The owner of a process.
+pub(crate) struct Task<L> {
+    pub launcher: Arc<L>,
+    pub plan: Plan,
+    pub policy: Policy,
+    pub app: App,
+    pub keep: Keep,
+    pub began: Instant,
+    pub changes: UnboundedSender<Change>,
+}
+
+/// What changes while it runs.
+struct Now {
+    process: Process,
+    /// The last process that was launched.
+    pid: Option<Pid>,
+    left: usize,
+    logs: Option<Logs>,
+    prober: Option<AbortHandle>,
+}
+
+/// Both streams, into one file if they are to go to one: the order of the lines survives.
+struct Logs {
+    out: Pipe,
+    err: Option<Pipe>,
+}
+
+/// What the world says: the number of the run that it is about, and the event.
+type Answers = UnboundedSender<(u64, Told)>;
+
+enum Told {
+    Event(Event),
+    Swept { left: usize },
+}
+
+impl<L: Launcher> Task<L> {
+    /// Obeys until nobody can give orders any more.
+    pub(crate) async fn run(self, mut orders: Receiver<Event>, seed: u64) {
+        let (answers, mut told) = unbounded_channel();
+        let (looks, mut looked): (_, UnboundedReceiver<(u64, Event)>) = unbounded_channel();
+        let process = Process::new(seed);
+        let mut now = Now { process, pid: None, left: 0, logs: None, prober: None };
+        loop {
+            let due = now.process.state.wakes_at().map(|it| self.began + it);
+            let event = tokio::select! {
+                biased;
+                Some((_, it)) = told.recv() => match it {
+                    Told::Event(it) => it,
+                    Told::Swept { left } => {
+                        now.left = left;
+                        Event::Swept
+                    }
+                },
+                order = orders.recv() => match order {
+                    Some(it) => it,
+                    None => break,
+                },
+                Some((run, it)) = looked.recv() => {
+                    if run != now.process.starts {
+                        continue;
+                    }
+                    it
+                }
+                () = sleep_until(due.unwrap_or(self.began)), if due.is_some() => Event::Tick,
+            };
+            self.advance(&mut now, event, &answers, &looks);
+        }
+        if let Some(logs) = now.logs {
+            logs.out.close().await;
+            if let Some(err) = logs.err {
+                err.close().await;
+            }
+        }
+    }
+
+    fn advance(&self, now: &mut Now, event: Event, answers: &Answers, looks: &UnboundedSender<(u64, Event)>) {
+        if let Event::Launched(pid) = event {
+            now.pid = Some(pid);
+        }
+        let before = now.process.clone();
+        let (process, effect) = step(&self.policy, before.clone(), event, self.time());
+        now.process = process;
+        self.probe(now, looks);
+        if let Some(effect) = effect {
+            self.act(now, effect, answers);
+        }
+        if now.process != before {
+            let change =
+                Change { name: self.plan.name.clone(), process: now.process.clone(), left: now.left };
+            // The supervisor has ended if nobody listens.
+            let _ = self.changes.send(change);
+        }
+    }
+
+    fn time(&self) -> Time {
+        self.began.elapsed()
+    }
+
+    fn act(&self, now: &mut Now, effect: Effect, answers: &Answers) {
+        match effect {
+            Effect::Ask(pid, signal) => self.launcher.ask(pid, signal),
+            Effect::Kill(pid) => self.launcher.kill(pid),
+            Effect::Launch => self.launch(now, answers.clone()),
+            Effect::Sweep { kill_at } => {
+                let (launcher, name, run) =
+                    (self.launcher.clone(), self.plan.name.clone(), now.process.starts);
+                let (answers, pid) = (answers.clone(), now.pid);
+                let patience = kill_at.saturating_sub(self.time());
+                tokio::spawn(async move {
+                    let left = match pid {
+                        Some(pid) => launcher.sweep(&name, pid, patience).await,
+                        None => 0,
+                    };
+                    let _ = answers.send((run, Told::Swept { left }));
+                });
+            }
+        }
+    }
+
+    fn launch(&self, now: &mut Now, answers: Answers) {
+        let run = now.process.starts;
+        let output = match self.output(now) {
+            Ok(it) => it,
+            Err(why) => {
+                let _ = answers.send((run, Told::Event(Event::NotLaunched(why.into()))));
+                return;
+            }
+        };
+        let (launcher, plan) = (self.launcher.clone(), self.plan.clone());
+        tokio::spawn(async move {
+            let tell = |event| answers.send((run, Told::Event(event)));
+            // Nobody listens when the supervisor has ended.
+            let _ = match launcher.launch(&plan, output).await {
+                Err(why) => tell(Event::NotLaunched(why)),
+                Ok(launched) => {
+                    let _ = tell(Event::Launched(launched.pid));
+                    match launched.exit.await {
+                        Ok(exit) => tell(Event::Died(exit)),
+                        Err(_) => Ok(()),
+                    }
+                }
+            };
+        });
+    }
+
+    /// Where the next run writes to. The files are opened at the first start.
+    fn output(&self, now: &mut Now) -> Result<Output, String> {
+        let open = |path: &str| {
+            Pipe::open(Path::new(path), self.keep)
+                .map_err(|it| format!("its log file `{path}` cannot be written: {it}"))
+        };
+        if now.logs.is_none() {
+            let (out, err) = (&self.app.out_file, &self.app.error_file);
+            let err = if out == err { None } else { Some(open(err)?) };
+            now.logs = Some(Logs { out: open(out)?, err });
+        }
+        let Some(Logs { out, err }) = &now.logs else { return Err("its log files were not opened".into()) };
+        let writer = |pipe: &Pipe| pipe.writer().map_err(|it| format!("its output: {it}"));
+        Ok(Output { out: writer(out)?, err: writer(err.as_ref().unwrap_or(out))? })
+    }
+
+    /// Looks at a process while it runs, and only then.
+    fn probe(&self, now: &mut Now, looks: &UnboundedSender<(u64, Event)>) {
+        let running = matches!(now.process.state, ProcessState::Running { .. });
+        match (&self.app.roster.probes, running, &now.prober) {
+            (Some(probes), true, None) => {
+                let probes: Probes = probes.clone();
+                let (plan, launcher, looks) = (self.plan.clone(), self.launcher.clone(), looks.clone());
+                let run = now.process.starts;
+                let prober =
+                    tokio::spawn(async move { probe::watch(probes, plan, &*launcher, run, looks).await });
+                now.prober = Some(prober.abort_handle());
+            }
+            (_, false, Some(prober)) => {
+                prober.abort();
+                now.prober = None;
+            }
+            (None, true, _) | (Some(_), true, Some(_)) | (_, false, None) => {}
+        }
+    }
+}
+
+/// How long a mailbox may get: orders are few.
+pub(crate) const MAILBOX: usize = 16;
