@@ -35,6 +35,8 @@ pub(crate) struct Log {
     keep: Keep,
     file: File,
     size: u64,
+    /// What was written last ended a line.
+    line_ended: bool,
 }
 
 impl Log {
@@ -44,7 +46,7 @@ impl Log {
         }
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let size = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), keep, file, size })
+        Ok(Self { path: path.to_owned(), keep, file, size, line_ended: true })
     }
 
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -52,6 +54,10 @@ impl Log {
             let room = usize::try_from(self.keep.bytes.saturating_sub(self.size)).unwrap_or(usize::MAX);
             // The last line that fits, or else the rest of the line that does not.
             let fits = bytes[..room.min(bytes.len())].iter().rposition(|it| *it == b'\n');
+            if fits.is_none() && self.size > 0 && self.line_ended {
+                self.rotate()?;
+                continue;
+            }
             let line = fits.or_else(|| bytes.iter().position(|it| *it == b'\n'));
             let Some(end) = line else {
                 // A line without end is cut only where a whole file would be too long.
@@ -71,6 +77,7 @@ impl Log {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.size += bytes.len() as u64;
+        self.line_ended = bytes.last().map_or(self.line_ended, |it| *it == b'\n');
         Ok(())
     }
 

@@ -65,9 +65,9 @@ async fn exec<L: Launcher>(command: &[String], plan: &Plan, launcher: &L) -> boo
     let plan = Plan { script: script.clone(), args: args.to_vec(), ..plan.clone() };
     let null = || std::fs::File::options().write(true).open("/dev/null").map(Into::into);
     let (Ok(out), Ok(err)) = (null(), null()) else { return false };
-    let Ok(launched) = launcher.launch(&plan, Output { out, err }).await else { return false };
-    let exit = timeout(PATIENCE, launched.exit).await;
-    launcher.kill(launched.pid);
+    let Ok(child) = launcher.launch(&plan, Output { out, err }).await else { return false };
+    let exit = timeout(PATIENCE, child.exit).await;
+    launcher.kill(child.pid);
     matches!(exit, Ok(Ok(Exit::Code(0))))
 }
 

@@ -54,7 +54,7 @@ impl<L: Launcher> Supervisor<L> {
         stop: impl Future<Output = ()>,
         status: &watch::Sender<FleetStatus>,
     ) -> Result<(), NotUnicode> {
-        let (changes, mut changed) = mpsc::unbounded_channel();
+        let (changes, mut news) = mpsc::unbounded_channel();
         let (mut tasks, mut mailboxes) = (JoinSet::new(), BTreeMap::new());
         let began = Instant::now();
         let setup = ecosystem.setup.iter().map(|it| (it, Policy::of_setup(it)));
@@ -95,7 +95,7 @@ impl<L: Launcher> Supervisor<L> {
                 }
             }
             tokio::select! {
-                Some(change) = changed.recv() => board.put(change),
+                Some(change) = news.recv() => board.put(change),
                 () = &mut stop, if up => {
                     up = false;
                     told.clear();

@@ -157,9 +157,9 @@ impl<L: Launcher> Task<L> {
             // Nobody listens when the supervisor has ended.
             let _ = match launcher.launch(&plan, output).await {
                 Err(why) => tell(Event::NotLaunched(why)),
-                Ok(launched) => {
-                    let _ = tell(Event::Launched(launched.pid));
-                    match launched.exit.await {
+                Ok(child) => {
+                    let _ = tell(Event::Launched(child.pid));
+                    match child.exit.await {
                         Ok(exit) => tell(Event::Died(exit)),
                         Err(_) => Ok(()),
                     }
@@ -186,8 +186,8 @@ impl<L: Launcher> Task<L> {
 
     /// Looks at a process while it runs, and only then.
     fn probe(&self, now: &mut Now, looks: &UnboundedSender<(u64, Event)>) {
-        let running = matches!(now.process.state, ProcessState::Running { .. });
-        match (&self.app.roster.probes, running, &now.prober) {
+        let runs = matches!(now.process.state, ProcessState::Running { .. });
+        match (&self.app.roster.probes, runs, &now.prober) {
             (Some(probes), true, None) => {
                 let probes: Probes = probes.clone();
                 let (plan, launcher, looks) = (self.plan.clone(), self.launcher.clone(), looks.clone());

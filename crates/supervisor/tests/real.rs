@@ -49,11 +49,18 @@ impl Supervised {
 
     /// Waits for a line that starts so; returns all of it.
     fn wait(&self, start: &str) -> String {
+        self.wait_all(&[start])
+    }
+
+    /// Waits for a line that starts with each of these, in any order; returns the last of them.
+    fn wait_all(&self, starts: &[&str]) -> String {
         let deadline = Instant::now() + DEADLINE;
+        let mut missing = starts.to_vec();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left).unwrap_or_else(|it| panic!("no `{start}`: {it}"));
-            if line.starts_with(start) {
+            let line = self.lines.recv_timeout(left).unwrap_or_else(|it| panic!("no {missing:?}: {it}"));
+            missing.retain(|start| !line.starts_with(start));
+            if missing.is_empty() {
                 return line;
             }
         }
@@ -141,7 +148,8 @@ fn nothing_is_left_of_a_parent_that_crashed() {
 #[test]
 fn everything_ends_with_a_supervisor_that_is_killed() {
     let mut it = Supervised::start(&[app("one", &["run"]), app("two", &["deaf"])]);
-    it.wait("one healthy");
+    // Both: a process that is just becoming its program has no environment for an instant, and would not be seen.
+    it.wait_all(&["one healthy", "two healthy"]);
     it.signal(Signal::KILL);
     it.process.wait().unwrap();
     let deadline = Instant::now() + DEADLINE;
