@@ -6,6 +6,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser};
 use planner::cli::{EXIT_CODES, Verb};
 
+#[expect(dead_code, reason = "the runtime verbs use it")]
+mod say;
+
 /// Plan a GPU/AI worker machine from one roster and one profile
 #[derive(Parser)]
 #[command(name = "roster", version, after_help = EXIT_CODES)]

@@ -35,40 +35,43 @@ pub struct Reply<T> {
     pub result: Option<T>,
 }
 
-/// What a verb found out, in all its forms.
-pub(crate) struct Told<T> {
+/// What a verb found out, in all its forms. The runtime verbs of `roster` answer in this form too.
+pub struct Told<T> {
     /// For programs; `None` when errors stand in the way.
-    pub(crate) result: Option<T>,
+    pub result: Option<T>,
     /// For people, on standard output.
-    pub(crate) out: String,
+    pub out: String,
     /// For people, on standard error, after the findings.
-    pub(crate) talk: String,
+    pub talk: String,
     /// When there is no error.
-    pub(crate) exit: Exit,
+    pub exit: Exit,
     /// Errors and advice.
-    pub(crate) findings: Vec<Finding>,
+    pub findings: Vec<Finding>,
     /// Knows the secrets of the run.
-    pub(crate) redactor: Redactor,
+    pub redactor: Redactor,
 }
 
 impl<T> Told<T> {
     /// Findings and nothing else.
-    pub(crate) fn failed(findings: Vec<Finding>, redactor: Redactor) -> Self {
+    pub fn failed(findings: Vec<Finding>, redactor: Redactor) -> Self {
         Self { result: None, out: String::new(), talk: String::new(), exit: Exit::Ok, findings, redactor }
     }
 }
 
 /// How an answer is to look.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
-    pub(crate) json: bool,
-    pub(crate) plain: bool,
-    pub(crate) strict: bool,
+pub struct Look {
+    /// As one JSON document.
+    pub json: bool,
+    /// Without colour.
+    pub plain: bool,
+    /// Advice is an error.
+    pub strict: bool,
 }
 
 impl<T: Serialize> Told<T> {
     /// The answer. Every text passes the redactor, whoever made it.
-    pub(crate) fn answer(mut self, look: Look) -> Answer {
+    pub fn answer(mut self, look: Look) -> Answer {
         if look.strict {
             self.findings.iter_mut().for_each(|it| it.severity = Severity::Error);
         }

@@ -38,7 +38,9 @@ mod table;
 mod verbs;
 mod world;
 
-pub use answer::{Answer, Reply};
+pub use answer::{Answer, Look, Reply, Told};
+pub use redact::Redactor;
+pub use report::FindingDocument;
 pub use run::run;
 pub use world::World;
 

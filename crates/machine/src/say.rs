@@ -1,0 +1,28 @@
+//! What the runtime verbs share: their flags, and the way from what they found out to an exit code. The planning verbs
+//! answer in the same form, so `--json` and errors look alike everywhere.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use planner::cli::Color;
+use planner::{Look, Told};
+use serde::Serialize;
+
+/// What every runtime verb takes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Common {
+    /// Answer as JSON on standard output: one document, or one a line where the answer has no end
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Color,
+}
+
+impl Common {
+    /// Prints what was found out, and gives its exit code.
+    pub(crate) fn say<T: Serialize>(&self, told: Told<T>) -> ExitCode {
+        let look = Look { json: self.json, plain: self.color == Color::Never, strict: false };
+        planner::print(&told.answer(look), self.color)
+    }
+}
