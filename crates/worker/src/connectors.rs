@@ -1,0 +1,3 @@
+//! The connectors.
+
+pub mod simulation;

@@ -1,0 +1,152 @@
+//! Calls to the broker, and what is made of the answers.
+
+use std::time::Duration;
+
+use broker::{Broker, Exchange, Renewal, Ticket, Want};
+
+use super::{Report, Run};
+use crate::lease::{Event, Time};
+
+/// The pause after a call that the broker did not answer; it doubles with each that follows.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+/// An answer of the broker.
+pub(super) enum Reply {
+    Claimed { reports: Vec<Report>, began: Time, answer: Result<Exchange, broker::Error> },
+    Told { reports: Vec<Report>, answer: Result<Exchange, broker::Error> },
+    Renewed { fences: Vec<u64>, began: Time, answer: Result<Vec<Renewal>, broker::Error> },
+}
+
+/// When the broker is asked again after it did not answer.
+#[derive(Default)]
+pub(super) struct Retry {
+    pub(super) failures: u32,
+    pub(super) at: Time,
+}
+
+impl<B: Broker + 'static> Run<B> {
+    /// Calls that can be made.
+    pub(super) fn call(&mut self) {
+        if self.retry.failures > 0 && self.retry.at > self.now() {
+            return;
+        }
+        let most =
+            if self.ends_at.is_some() || self.claiming { 0 } else { self.room().min(broker::MAX_BATCH) };
+        if most > 0 {
+            self.claiming = true;
+            let pace = self.it.pace;
+            let want = Want { most, lease: pace.lease, wait: pace.wait() };
+            self.exchange(want, |reports, began, answer| Reply::Claimed { reports, began, answer });
+        } else if !self.reports.is_empty() && !self.telling {
+            self.telling = true;
+            self.exchange(Want::NOTHING, |reports, _, answer| Reply::Told { reports, answer });
+        }
+    }
+
+    fn exchange(
+        &mut self,
+        want: Want,
+        reply: impl FnOnce(Vec<Report>, Time, Result<Exchange, broker::Error>) -> Reply + Send + 'static,
+    ) {
+        let (broker, worker, began) = (self.it.broker.clone(), self.it.worker.clone(), self.now());
+        let reports = std::mem::take(&mut self.reports);
+        self.calls.push(Box::pin(async move {
+            let answer = broker.exchange(&worker, reports.clone(), want).await;
+            reply(reports, began, answer)
+        }));
+    }
+
+    pub(super) fn renew(&mut self, now: Time) {
+        self.renew_at = None;
+        let leased = self.active.iter().filter(|(_, it)| it.held.is_leased());
+        let (fences, tickets): (Vec<u64>, Vec<Ticket>) =
+            leased.map(|(fence, it)| (*fence, it.ticket.clone())).unzip();
+        if fences.is_empty() {
+            return;
+        }
+        self.renewing = true;
+        let (broker, worker, lease) = (self.it.broker.clone(), self.it.worker.clone(), self.it.pace.lease);
+        self.calls.push(Box::pin(async move {
+            let answer = broker.renew(&worker, &tickets, lease).await;
+            Reply::Renewed { fences, began: now, answer }
+        }));
+    }
+
+    pub(super) fn reply(&mut self, reply: Reply) {
+        match reply {
+            Reply::Claimed { reports, began, answer } => {
+                self.claiming = false;
+                if let Some(exchange) = self.answered(answer, reports) {
+                    for claim in exchange.claims {
+                        self.begin(claim, began);
+                    }
+                }
+            }
+            Reply::Told { reports, answer } => {
+                self.telling = false;
+                self.answered(answer, reports);
+            }
+            Reply::Renewed { fences, began, answer } => {
+                self.renewing = false;
+                self.renewed(&fences, began, answer);
+            }
+        }
+    }
+
+    /// What an exchange said about the reports in it. Without an answer they are sent again: a report that was heard
+    /// and is heard again changes nothing.
+    fn answered(
+        &mut self,
+        answer: Result<Exchange, broker::Error>,
+        reports: Vec<Report>,
+    ) -> Option<Exchange> {
+        match answer {
+            Ok(exchange) => {
+                self.retry = Retry::default();
+                for ((ticket, outcome), heard) in reports.iter().zip(&exchange.done) {
+                    match heard {
+                        Ok(()) => self.tally.count(outcome),
+                        Err(rejection) => {
+                            self.tally.stale += 1;
+                            tracing::warn!(job = %ticket.id, fence = ticket.fence, %rejection, "a report came too late");
+                        }
+                    }
+                }
+                Some(exchange)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the broker did not answer");
+                self.reports.splice(0..0, reports);
+                let pause = RETRY_FIRST.saturating_mul(1 << self.retry.failures.min(10)).min(RETRY_LONGEST);
+                self.retry.failures = self.retry.failures.saturating_add(1);
+                self.retry.at = self.now() + pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+                None
+            }
+        }
+    }
+
+    fn renewed(&mut self, fences: &[u64], began: Time, answer: Result<Vec<Renewal>, broker::Error>) {
+        let lease = self.it.pace.lease;
+        match answer {
+            Ok(renewals) => {
+                for (fence, renewal) in fences.iter().zip(renewals) {
+                    match renewal {
+                        Renewal::Held { cancel, .. } => {
+                            self.advance(*fence, Event::Renewed { until: began + lease });
+                            if cancel {
+                                self.advance(*fence, Event::Cancelled);
+                            }
+                        }
+                        Renewal::Lost => self.advance(*fence, Event::Lost),
+                    }
+                }
+                self.renew_at = Some(began + lease / 3);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "leases could not be renewed");
+                self.renew_at = Some(self.now() + lease / 20);
+            }
+        }
+    }
+}
