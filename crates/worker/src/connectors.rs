@@ -1,3 +1,22 @@
-//! The connectors.
+//! The connectors, and how each is made from a worker's environment.
+
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use crate::connector::Connector;
+use crate::vars::Vars;
 
 pub mod simulation;
+
+/// The connector named `kind`, for the service instance at `url`. What is missing or wrong is noted in `vars`.
+pub(crate) fn build(kind: &str, url: Option<Url>, vars: &mut Vars<'_>) -> Option<Arc<dyn Connector>> {
+    match kind {
+        "simulation" => Some(Arc::new(simulation::Simulation::new(url))),
+        "" => None,
+        _ => {
+            vars.wrong("CONNECTOR", "the name of a connector", format!("there is none named `{kind}`"));
+            None
+        }
+    }
+}

@@ -17,6 +17,7 @@ const ERROR_BODY: usize = 64 << 10;
 /// Of an error's text, what is told.
 const WORDS: usize = 2_000;
 /// The longest answer that is held in memory.
+#[expect(dead_code, reason = "the next connectors read documents")]
 const ANSWER: usize = 64 << 20;
 
 /// TLS with the roots of the system; the same for every client of this crate.
@@ -123,6 +124,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     seconds(text).or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(now).ok())
 }
 
+#[expect(dead_code, reason = "the next connectors read documents")]
 /// The answer as a document, if it is not too long to be held in memory.
 pub(crate) async fn json<T: DeserializeOwned>(mut response: Response, doing: &str) -> Result<T, Failure> {
     let mut body = Vec::new();

@@ -20,7 +20,7 @@
 //!     let runner = Runner {
 //!         broker: broker.clone(),
 //!         worker: broker::Worker::new("m1-worker-simulation-0".parse().unwrap(), capabilities),
-//!         services: vec![Service { connector: Arc::new(Simulation::new()), slots: 2, restart: None }],
+//!         services: vec![Service { connector: Arc::new(Simulation::new(None)), slots: 2, restart: None }],
 //!         store: Store::new(Arc::new(object_store::memory::InMemory::new()), "memory:///{path}", 1 << 20),
 //!         pace: Pace::default(),
 //!         redactor: Redactor::default(),
@@ -41,11 +41,11 @@
 //! });
 //! ```
 
+pub mod codes;
 mod connector;
 pub mod connectors;
 mod failure;
 mod gate;
-#[expect(dead_code, reason = "the connectors to come use it")]
 mod http;
 mod job;
 mod lease;
@@ -54,7 +54,9 @@ mod pace;
 mod payload;
 mod redact;
 mod runner;
+mod settings;
 mod tally;
+mod vars;
 
 pub use connector::{Connector, Hands, Stop, Stopper, Task};
 pub use failure::{Failure, Kind, Symptom};
@@ -63,4 +65,6 @@ pub use pace::Pace;
 pub use payload::Payload;
 pub use redact::Redactor;
 pub use runner::{Restart, Runner, Service};
+pub use settings::Settings;
 pub use tally::Tally;
+pub use vars::VariableFault;

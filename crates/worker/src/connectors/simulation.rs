@@ -6,18 +6,25 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use reqwest::{Client, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use crate::connector::{Connector, Task};
 use crate::failure::{Failure, Symptom};
+use crate::http;
 use crate::payload::Payload;
+
+/// The longest silence of the service.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// The connector.
 #[derive(Debug)]
 pub struct Simulation {
     payload: Payload,
+    /// Where it pretends to work, if anywhere: it is well as long as that is.
+    service: Option<(Client, Url)>,
 }
 
 /// What a payload asks for.
@@ -53,8 +60,9 @@ enum Fail {
 }
 
 impl Simulation {
-    /// A pretended service.
-    pub fn new() -> Self {
+    /// A pretended service, which is well while `GET /health` at this address is answered with a success; without an
+    /// address always.
+    pub fn new(service: Option<Url>) -> Self {
         let payload = Payload::new(json!({
             "$schema": "http://json-schema.org/draft-07/schema#",
             "title": "A simulated job",
@@ -72,7 +80,8 @@ impl Simulation {
                 "seed": { "type": "integer", "minimum": 0 }
             }
         }));
-        Self { payload }
+        let service = service.and_then(|url| Some((http::client(IDLE), url.join("health").ok()?)));
+        Self { payload, service }
     }
 
     async fn work(task: &Task) -> Result<Value, Failure> {
@@ -127,19 +136,19 @@ async fn output(task: &Task, wish: &Wish) -> Result<crate::outputs::Stored, Fail
     file.finish().await
 }
 
-impl Default for Simulation {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Connector for Simulation {
     fn payload(&self, _: &str) -> Option<&Payload> {
         Some(&self.payload)
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), Failure>> {
-        async { Ok(()) }.boxed()
+        async {
+            let Some((client, url)) = &self.service else { return Ok(()) };
+            let doing = "asking for its health";
+            let answer = client.get(url.clone()).send().await.map_err(|it| http::failed(it, doing))?;
+            http::accepted(answer, doing).await.map(drop)
+        }
+        .boxed()
     }
 
     fn run<'a>(&'a self, task: &'a Task) -> BoxFuture<'a, Result<Value, Failure>> {

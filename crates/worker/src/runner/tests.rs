@@ -206,7 +206,7 @@ async fn no_secret_of_the_worker_is_in_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_the_failure_of_one_job() {
-    let bench = Bench::with(Arc::new(Simulation::new()), 2);
+    let bench = Bench::with(Arc::new(Simulation::new(None)), 2);
     let calm = bench.submit(it().payload(json!({ "duration_ms": 500 }))).await;
     let panics = bench.submit(it().max_attempts(1).payload(json!({ "fail": "panic" }))).await;
     let status = bench.until(&panics, is_over).await;

@@ -1,0 +1,247 @@
+//! What one worker process is: read from its environment, and complete before the first claim.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use broker::{Capabilities, QueueName};
+use object_store::ObjectStore;
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
+use reqwest::Url;
+use spec::env::{EnvSource, Secret};
+use spec::ids::{JobType, WorkerId};
+use spec::notes::Finding;
+
+use crate::connector::Connector;
+use crate::connectors;
+use crate::outputs::Store;
+use crate::pace::Pace;
+use crate::redact::Redactor;
+use crate::vars::Vars;
+
+/// The largest outputs of one job together, unless `OUTPUT_LIMIT_MIB` says otherwise.
+const OUTPUT_LIMIT_MIB: u64 = 4096;
+/// Where outputs go, unless `OUTPUT_URL` says otherwise: below the process's directory, which is the machine's workspace.
+const OUTPUT_FOLDER: &str = "outputs/jobs";
+
+/// What one worker process is.
+pub struct Settings {
+    /// The address of the broker.
+    pub redis: Secret<String>,
+    /// The queue.
+    pub queue: QueueName,
+    /// Who it is. Several share a process where a mapping entry says so.
+    pub ids: Vec<WorkerId>,
+    /// What it has.
+    pub capabilities: Capabilities,
+    /// One for each service instance, with the jobs that it gets at once.
+    pub connectors: Vec<(Arc<dyn Connector>, usize)>,
+    /// The service's name, as the machine knows it.
+    pub service: String,
+    /// Where large results go.
+    pub store: Store,
+    /// The numbers of the loop.
+    pub pace: Pace,
+    /// What must not be in any message.
+    pub redactor: Redactor,
+}
+
+impl Settings {
+    /// Reads everything, or says all that is missing or wrong.
+    pub fn read(source: &dyn EnvSource) -> Result<Self, Vec<Finding>> {
+        let mut vars = Vars::new(source);
+        let redis = vars.required_secret("REDIS_URL", "the broker's address");
+        let queue = vars.parsed("JOB_QUEUE", "the name of a queue").unwrap_or_else(default_queue);
+        let ids = ids(&mut vars);
+        let capabilities = capabilities(&mut vars);
+        let connectors = connectors(&mut vars, ids.len());
+        let service = vars.text("SERVICE").unwrap_or_default();
+        let store = store(&mut vars);
+        let pace = pace(&mut vars);
+        let secrets = vars.finish()?;
+        // Whatever was missing has ended this above.
+        let (Some(connectors), Some(store)) = (connectors, store) else { return Err(vec![]) };
+        Ok(Self {
+            redis,
+            queue,
+            ids,
+            capabilities,
+            connectors,
+            service,
+            store,
+            pace,
+            redactor: Redactor::new(secrets),
+        })
+    }
+}
+
+/// The queue of a machine that names none.
+fn default_queue() -> QueueName {
+    "jobs".parse().expect("`jobs` is the name of a queue")
+}
+
+fn ids(vars: &mut Vars<'_>) -> Vec<WorkerId> {
+    let (one, many) = (vars.text("WORKER_ID"), vars.text("WORKER_IDS"));
+    let (name, text) = match (one, many) {
+        (Some(_), Some(_)) => {
+            vars.together("WORKER_ID", "WORKER_IDS", "a process is one worker or several");
+            return vec![];
+        }
+        (None, Some(many)) => ("WORKER_IDS", many),
+        (Some(one), None) => ("WORKER_ID", one),
+        (None, None) => ("WORKER_ID", vars.required("WORKER_ID", "the name of this worker")),
+    };
+    let mut ids = Vec::new();
+    for id in text.split(',').filter(|it| !it.is_empty()) {
+        match id.trim().parse() {
+            Ok(id) => ids.push(id),
+            Err(why) => vars.wrong(name, "the id of a worker", format!("{why}")),
+        }
+    }
+    ids
+}
+
+/// `ACCEPTS` says which jobs it takes, `WORKER_CAPABILITIES` what else it has.
+fn capabilities(vars: &mut Vars<'_>) -> Capabilities {
+    const EXPECTED: &str = "a JSON document as in `{\"hardware\": {\"gpu_memory_gb\": 24}, \"models\": {\"comfyui\": [\"sdxl\"]}}`";
+    let mut capabilities = Capabilities::default();
+    if let Some(text) = vars.text("WORKER_CAPABILITIES") {
+        match serde_json::from_str(&text) {
+            Ok(read) => capabilities = read,
+            Err(why) => vars.wrong("WORKER_CAPABILITIES", EXPECTED, why.to_string()),
+        }
+    }
+    let accepts = vars.required("ACCEPTS", "the kinds of jobs that this worker takes");
+    for kind in accepts.split(',').filter(|it| !it.is_empty()) {
+        match kind.trim().parse::<JobType>() {
+            Ok(kind) => _ = capabilities.services.insert(kind),
+            Err(why) => vars.wrong("ACCEPTS", "a list of kinds of jobs", why.to_string()),
+        }
+    }
+    capabilities
+}
+
+/// One for each address; without addresses one, for a service that is elsewhere. The workers of this process are spread
+/// over them.
+fn connectors(vars: &mut Vars<'_>, workers: usize) -> Option<Vec<(Arc<dyn Connector>, usize)>> {
+    let urls = urls(vars, workers);
+    let concurrency =
+        vars.parsed("WORKER_CONCURRENCY", "a number of jobs above 0").map_or(1, NonZeroUsize::get);
+    let kind = vars.required("CONNECTOR", "the protocol of its service");
+    if urls.is_empty() {
+        let connector = connectors::build(&kind, None, vars)?;
+        return Some(vec![(connector, workers * concurrency)]);
+    }
+    let mut built: Vec<(Url, Arc<dyn Connector>, usize)> = Vec::new();
+    for url in urls {
+        match built.iter_mut().find(|it| it.0 == url) {
+            Some((_, _, slots)) => *slots += concurrency,
+            None => built.push((url.clone(), connectors::build(&kind, Some(url), vars)?, concurrency)),
+        }
+    }
+    Some(built.into_iter().map(|(_, connector, slots)| (connector, slots)).collect())
+}
+
+/// The address of each worker's service instance.
+fn urls(vars: &mut Vars<'_>, workers: usize) -> Vec<Url> {
+    if let Some(url) = vars.url("SERVICE_URL") {
+        return vec![url];
+    }
+    let Some(text) = vars.text("SERVICE_URLS") else { return vec![] };
+    let urls: Vec<Url> = text.split(',').filter_map(|it| vars.address("SERVICE_URLS", it)).collect();
+    if urls.len() != workers {
+        vars.together("WORKER_IDS", "SERVICE_URLS", "there is one address for each worker");
+    }
+    urls
+}
+
+/// `OUTPUT_URL`: a folder, `file:///workspace/outputs`, or a bucket, `s3://bucket/prefix`, whose keys and endpoint come
+/// from the variables that AWS's own programs read.
+fn store(vars: &mut Vars<'_>) -> Option<Store> {
+    const EXPECTED: &str = "`file:///folder` or `s3://bucket/prefix`";
+    let limit: u64 = vars.parsed("OUTPUT_LIMIT_MIB", "a number of MiB").unwrap_or(OUTPUT_LIMIT_MIB);
+    let public = vars.text("OUTPUT_PUBLIC_URL");
+    let text = vars.text("OUTPUT_URL");
+    let url = match text.as_deref().map(Url::parse) {
+        None => None,
+        Some(Ok(url)) if matches!(url.scheme(), "file" | "s3") => Some(url),
+        Some(Ok(_)) => {
+            vars.wrong("OUTPUT_URL", EXPECTED, "its scheme is neither".into());
+            return None;
+        }
+        Some(Err(why)) => {
+            vars.wrong("OUTPUT_URL", EXPECTED, why.to_string());
+            return None;
+        }
+    };
+    let made = match &url {
+        Some(url) if url.scheme() == "s3" => bucket(vars, url),
+        _ => folder(url.as_ref()),
+    };
+    match made {
+        Ok((objects, address)) => {
+            let public = public.unwrap_or_else(|| format!("{address}/{{path}}"));
+            Some(Store::new(objects, public, limit << 20))
+        }
+        Err(why) => {
+            vars.wrong("OUTPUT_URL", "a place that can be written to", why);
+            None
+        }
+    }
+}
+
+type Made = Result<(Arc<dyn ObjectStore>, String), String>;
+
+fn folder(url: Option<&Url>) -> Made {
+    let path = match url {
+        Some(url) => url.to_file_path().map_err(|()| "it is no path".to_owned())?,
+        None => OUTPUT_FOLDER.into(),
+    };
+    std::fs::create_dir_all(&path).map_err(|it| it.to_string())?;
+    let path = path.canonicalize().map_err(|it| it.to_string())?;
+    let address = Url::from_file_path(&path).map_err(|()| "it is no path".to_owned())?;
+    let objects = LocalFileSystem::new_with_prefix(&path).map_err(|it| it.to_string())?;
+    Ok((Arc::new(objects), address.to_string().trim_end_matches('/').to_owned()))
+}
+
+fn bucket(vars: &mut Vars<'_>, url: &Url) -> Made {
+    let name = url.host_str().unwrap_or_default();
+    let mut builder =
+        AmazonS3Builder::new().with_bucket_name(name).with_conditional_put(S3ConditionalPut::Disabled);
+    if let Some(endpoint) = vars.url("AWS_ENDPOINT_URL") {
+        builder = builder
+            .with_allow_http(endpoint.scheme() == "http")
+            .with_endpoint(endpoint.as_str().trim_end_matches('/'));
+    }
+    builder = builder.with_region(vars.text("AWS_REGION").unwrap_or_else(|| "us-east-1".into()));
+    builder = builder
+        .with_access_key_id(vars.required_secret("AWS_ACCESS_KEY_ID", "the bucket of `OUTPUT_URL`").expose());
+    builder = builder.with_secret_access_key(
+        vars.required_secret("AWS_SECRET_ACCESS_KEY", "the bucket of `OUTPUT_URL`").expose(),
+    );
+    if let Some(token) = vars.secret("AWS_SESSION_TOKEN") {
+        builder = builder.with_token(token.expose());
+    }
+    let objects = builder.build().map_err(|it| it.to_string())?;
+    let prefix = url.path().trim_matches('/');
+    let address = url.as_str().trim_end_matches('/').to_owned();
+    Ok((Arc::new(PrefixStore::new(objects, prefix)), address))
+}
+
+fn pace(vars: &mut Vars<'_>) -> Pace {
+    let mut pace = Pace::default();
+    let mut set = |name, field: &mut std::time::Duration| {
+        if let Some(time) = vars.seconds(name) {
+            *field = time;
+        }
+    };
+    set("WORKER_LEASE_S", &mut pace.lease);
+    set("WORKER_GRACE_S", &mut pace.grace);
+    set("WORKER_STOP_PATIENCE_S", &mut pace.patience);
+    set("SERVICE_LOOK_EVERY_S", &mut pace.look_every);
+    pace
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
+use spec::ids::EnvKey;
+
+use super::*;
+
+fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
+    let source: BTreeMap<EnvKey, String> =
+        variables.iter().map(|(key, value)| (key.parse().unwrap(), (*value).to_owned())).collect();
+    Settings::read(&source).map_err(|findings| {
+        let told = findings.iter().map(|it| format!("{} {}; {}\n", it.code.id, it.message, it.fix));
+        told.collect()
+    })
+}
+
+const WHOLE: [(&str, &str); 6] = [
+    ("REDIS_URL", "redis://:canary@hub:6379/0"),
+    ("ACCEPTS", "simulation"),
+    ("CONNECTOR", "simulation"),
+    ("SERVICE", "simulation"),
+    ("WORKER_ID", "m-worker-simulation-0"),
+    ("OUTPUT_URL", "file:///tmp"),
+];
+
+fn with(more: &[(&str, &str)]) -> Result<Settings, String> {
+    read(&[&WHOLE[..], more].concat())
+}
+
+#[test]
+fn everything_that_is_missing_is_told_at_once() {
+    assert_snapshot!(read(&[]).err().unwrap(), @r"
+    WORKER001 `REDIS_URL` is not set: the broker's address; set `REDIS_URL`, or `REDIS_URL_FILE` to a file that holds it
+    WORKER001 `WORKER_ID` is not set: the name of this worker; set `WORKER_ID`, or `WORKER_ID_FILE` to a file that holds it
+    WORKER001 `ACCEPTS` is not set: the kinds of jobs that this worker takes; set `ACCEPTS`, or `ACCEPTS_FILE` to a file that holds it
+    WORKER001 `CONNECTOR` is not set: the protocol of its service; set `CONNECTOR`, or `CONNECTOR_FILE` to a file that holds it
+    ");
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_and_no_value_is() {
+    let told = with(&[
+        ("WORKER_LEASE_S", "canary"),
+        ("WORKER_GRACE_S", "-1"),
+        ("WORKER_IDS", "a,b"),
+        ("SERVICE_URL", "canary:8188"),
+        ("OUTPUT_URL", "ftp://canary"),
+        ("WORKER_CAPABILITIES", "{\"model\": 1}"),
+        ("WORKER_CONCURRENCY", "0"),
+        ("JOB_QUEUE", "a:b"),
+    ]);
+    assert_snapshot!(told.err().unwrap(), @r#"
+    WORKER002 `JOB_QUEUE` is not the name of a queue: ':' cannot be in a name; use letters, digits and _-.; set `JOB_QUEUE` to the name of a queue
+    WORKER003 `WORKER_ID` and `WORKER_IDS` do not go together: a process is one worker or several; unset `WORKER_ID` or `WORKER_IDS`
+    WORKER002 `WORKER_CAPABILITIES` is not a JSON document as in `{"hardware": {"gpu_memory_gb": 24}, "models": {"comfyui": ["sdxl"]}}`: unknown field `model`, expected one of `services`, `hardware`, `models`, `components`, `isolated`, `allowed_customers`, `denied_customers`, `workflow`, `has` at line 1 column 8; set `WORKER_CAPABILITIES` to a JSON document as in `{"hardware": {"gpu_memory_gb": 24}, "models": {"comfyui": ["sdxl"]}}`
+    WORKER002 `SERVICE_URL` is not an address as in `http://127.0.0.1:8188`: its scheme is not `http` or `https`, or it has no host; set `SERVICE_URL` to an address as in `http://127.0.0.1:8188`
+    WORKER002 `WORKER_CONCURRENCY` is not a number of jobs above 0: number would be zero for non-zero type; set `WORKER_CONCURRENCY` to a number of jobs above 0
+    WORKER002 `OUTPUT_URL` is not `file:///folder` or `s3://bucket/prefix`: its scheme is neither; set `OUTPUT_URL` to `file:///folder` or `s3://bucket/prefix`
+    WORKER002 `WORKER_LEASE_S` is not a number of seconds above 0 and at most 86400: invalid float literal; set `WORKER_LEASE_S` to a number of seconds above 0 and at most 86400
+    WORKER002 `WORKER_GRACE_S` is not a number of seconds above 0 and at most 86400: it is beyond its limits; set `WORKER_GRACE_S` to a number of seconds above 0 and at most 86400
+    "#);
+}
+
+#[test]
+fn workers_that_share_a_process_are_spread_over_the_instances() {
+    let variables: Vec<_> = WHOLE.into_iter().filter(|it| it.0 != "WORKER_ID").collect();
+    let shared = [
+        ("WORKER_IDS", "w-0,w-1,w-2"),
+        ("SERVICE_URLS", "http://a:1,http://b:2,http://a:1"),
+        ("WORKER_CONCURRENCY", "2"),
+    ];
+    let settings = read(&[&variables[..], &shared].concat()).unwrap_or_else(|it| panic!("{it}"));
+    let slots: Vec<usize> = settings.connectors.iter().map(|it| it.1).collect();
+    assert_eq!((settings.ids.len(), slots), (3, vec![4, 2]));
+}
+
+#[test]
+fn a_secret_may_come_from_a_file_and_is_redacted_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("REDIS_URL");
+    std::fs::write(&path, "redis://:canary@hub:6379/0\n").unwrap();
+    let variables: Vec<_> = WHOLE.into_iter().filter(|it| it.0 != "REDIS_URL").collect();
+    let settings = read(&[&variables[..], &[("REDIS_URL_FILE", path.to_str().unwrap())]].concat());
+    let settings = settings.unwrap_or_else(|it| panic!("{it}"));
+    assert_eq!(settings.redis.expose(), "redis://:canary@hub:6379/0");
+    assert_eq!(settings.redactor.text("at redis://:canary@hub:6379/0".into()), "at [redacted]");
+}
+
+#[test]
+fn capabilities_are_what_is_accepted_and_what_else_is_said() {
+    let settings = with(&[(
+        "WORKER_CAPABILITIES",
+        r#"{"hardware": {"gpu_memory_gb": 24}, "models": {"simulation": "any"}}"#,
+    )]);
+    let settings = settings.unwrap_or_else(|it| panic!("{it}"));
+    assert_snapshot!(
+        serde_json::to_string(&settings.capabilities).unwrap(),
+        @r#"{"services":["simulation"],"hardware":{"gpu_memory_gb":24},"models":{"simulation":"any"}}"#
+    );
+}
