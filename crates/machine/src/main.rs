@@ -1,13 +1,12 @@
-//! The program `roster`: plans a machine from one roster and one profile. The runtime verbs come with the crates that
-//! run a machine.
+//! The program `roster`: plans a machine from one roster and one profile, and runs it.
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
-use planner::cli::{EXIT_CODES, Verb};
+use planner::cli::EXIT_CODES;
 
-#[expect(dead_code, reason = "the runtime verbs use it")]
 mod say;
+mod worker;
 
 /// Plan a GPU/AI worker machine from one roster and one profile
 #[derive(Parser)]
@@ -17,12 +16,25 @@ struct Cli {
     verb: Verb,
 }
 
+#[derive(clap::Subcommand)]
+enum Verb {
+    #[command(flatten)]
+    Plan(planner::cli::Verb),
+    /// Claim jobs and run them, as the environment says: what `ecosystem.json` starts
+    Worker(worker::Args),
+}
+
 fn main() -> ExitCode {
     let verb = match Cli::try_parse() {
         Ok(cli) => cli.verb,
         Err(error) => return planner::refuse(&error),
     };
-    let colour = verb.common().color;
-    let answer = planner::run(verb, &planner::World::real("roster"), &Cli::command);
-    planner::print(&answer, colour)
+    match verb {
+        Verb::Plan(verb) => {
+            let colour = verb.common().color;
+            let answer = planner::run(verb, &planner::World::real("roster"), &Cli::command);
+            planner::print(&answer, colour)
+        }
+        Verb::Worker(args) => worker::run(&args),
+    }
 }

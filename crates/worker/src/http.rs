@@ -17,7 +17,6 @@ const ERROR_BODY: usize = 64 << 10;
 /// Of an error's text, what is told.
 const WORDS: usize = 2_000;
 /// The longest answer that is held in memory.
-#[expect(dead_code, reason = "the next connectors read documents")]
 const ANSWER: usize = 64 << 20;
 
 /// TLS with the roots of the system; the same for every client of this crate.
