@@ -120,7 +120,7 @@ impl Symptom<'_> {
     /// The kind, and whether the service is in doubt. The whole table; everything else in this crate asks it.
     ///
     /// Statuses as RFC 9110 has them: 408, 409, 421, 423, 425 and 429 speak of the moment, other 4xx of the request;
-    /// 501 and 505 of a service that will never do it.
+    /// 501 and 505 of a service that will never do it; a 3xx that was not followed leads where we do not go.
     fn verdict(self) -> (Kind, bool) {
         match self {
             Self::Status(_, Some(word)) if USED_UP.contains(&word) => (Kind::Permanent, false),
@@ -129,7 +129,7 @@ impl Symptom<'_> {
                 (Kind::Retryable, true)
             }
             Self::Status(408 | 409 | 421 | 423 | 425 | 429, _) => (Kind::Retryable, false),
-            Self::Status(400..=499 | 501 | 505, _) | Self::Refused | Self::Invalid => {
+            Self::Status(300..=499 | 501 | 505, _) | Self::Refused | Self::Invalid => {
                 (Kind::Permanent, false)
             }
             Self::Status(..) | Self::Timeout | Self::Malformed | Self::Failed => (Kind::Retryable, false),
@@ -146,6 +146,7 @@ mod tests {
         use Kind::{Permanent, Retryable, Service};
         use Symptom as S;
         let table = [
+            (S::Status(302, None), Permanent, false),
             (S::Status(400, None), Permanent, false),
             (S::Status(401, Some("invalid_api_key")), Permanent, false),
             (S::Status(402, None), Permanent, false),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -31,13 +31,18 @@ pub(crate) fn tls() -> rustls::ClientConfig {
 /// A client for the service that a worker is for, whose address its operator has set. It goes where it is told, follows no
 /// redirect and asks no proxy. An answer may take as long as the job; silence between two parts of it may last `idle`.
 pub(crate) fn client(idle: Duration) -> Client {
-    let builder =
-        Client::builder().tls_backend_preconfigured(tls()).connect_timeout(CONNECT).read_timeout(idle);
-    let builder = builder
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .user_agent(concat!("roster/", env!("CARGO_PKG_VERSION")));
+    let builder = base().read_timeout(idle).redirect(reqwest::redirect::Policy::none());
     builder.build().expect("a client with these settings can be made")
+}
+
+/// The beginnings of a client for addresses that are somebody else's, which takes no longer than `time`.
+pub(crate) fn guarded(time: Duration) -> ClientBuilder {
+    base().timeout(time)
+}
+
+fn base() -> ClientBuilder {
+    let builder = Client::builder().tls_backend_preconfigured(tls()).connect_timeout(CONNECT);
+    builder.no_proxy().user_agent(concat!("roster/", env!("CARGO_PKG_VERSION")))
 }
 
 /// What an error of the client means. Its address is left out: it may hold a key.

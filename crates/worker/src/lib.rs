@@ -44,6 +44,7 @@
 pub mod codes;
 mod connector;
 pub mod connectors;
+mod egress;
 mod failure;
 mod gate;
 mod http;
@@ -59,6 +60,7 @@ mod tally;
 mod vars;
 
 pub use connector::{Connector, Hands, Stop, Stopper, Task};
+pub use egress::{Egress, Fetched, Forbidden, Inside, Rules};
 pub use failure::{Failure, Kind, Symptom};
 pub use outputs::{File, Outputs, Store, Stored};
 pub use pace::Pace;
