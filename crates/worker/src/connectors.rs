@@ -7,11 +7,13 @@ use reqwest::Url;
 use crate::connector::Connector;
 use crate::vars::Vars;
 
+pub mod ollama;
 pub mod simulation;
 
 /// The connector named `kind`, for the service instance at `url`. What is missing or wrong is noted in `vars`.
 pub(crate) fn build(kind: &str, url: Option<Url>, vars: &mut Vars<'_>) -> Option<Arc<dyn Connector>> {
     match kind {
+        "ollama" => Some(Arc::new(ollama::Ollama::build(url, vars)?)),
         "simulation" => Some(Arc::new(simulation::Simulation::new(url))),
         "" => None,
         _ => {

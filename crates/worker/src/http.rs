@@ -128,7 +128,6 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     seconds(text).or_else(|| httpdate::parse_http_date(text).ok()?.duration_since(now).ok())
 }
 
-#[expect(dead_code, reason = "the next connectors read documents")]
 /// The answer as a document, if it is not too long to be held in memory.
 pub(crate) async fn json<T: DeserializeOwned>(mut response: Response, doing: &str) -> Result<T, Failure> {
     let mut body = Vec::new();
@@ -145,6 +144,54 @@ pub(crate) async fn json<T: DeserializeOwned>(mut response: Response, doing: &st
         Failure::of(Symptom::Malformed, format!("{doing}: the answer is not of its form: {it}"))
     };
     serde_json::from_slice(&body).map_err(malformed)
+}
+
+/// The longest line of an answer.
+const LINE: usize = 16 << 20;
+
+/// An answer, line by line.
+pub(crate) struct Lines {
+    answer: Response,
+    buffer: Vec<u8>,
+    /// Up to here there is no end of a line.
+    searched: usize,
+    ended: bool,
+}
+
+impl Lines {
+    pub(crate) fn new(answer: Response) -> Self {
+        Self { answer, buffer: Vec::new(), searched: 0, ended: false }
+    }
+
+    /// The next line, without its end; `None` after the last. A last line without an end is one too. May be left and
+    /// called again: nothing is lost.
+    pub(crate) async fn next(&mut self, doing: &str) -> Result<Option<Vec<u8>>, Failure> {
+        loop {
+            if let Some(at) = self.buffer[self.searched..].iter().position(|it| *it == b'\n') {
+                let rest = self.buffer.split_off(self.searched + at + 1);
+                let mut line = std::mem::replace(&mut self.buffer, rest);
+                self.searched = 0;
+                line.pop();
+                line.pop_if(|it| *it == b'\r');
+                return Ok(Some(line));
+            }
+            self.searched = self.buffer.len();
+            if self.ended {
+                self.searched = 0;
+                return Ok(Some(std::mem::take(&mut self.buffer)).filter(|it| !it.is_empty()));
+            }
+            if self.searched > LINE {
+                return Err(Failure::of(
+                    Symptom::Malformed,
+                    format!("{doing}: a line of more than {LINE} bytes"),
+                ));
+            }
+            match self.answer.chunk().await.map_err(|it| failed(it, doing))? {
+                Some(chunk) => self.buffer.extend_from_slice(&chunk),
+                None => self.ended = true,
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart};
 use serde::Serialize;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::failure::{Failure, Symptom};
@@ -14,6 +15,8 @@ use crate::failure::{Failure, Symptom};
 const PART: usize = 5 << 20;
 /// Parts that are under way at once.
 const PARTS: usize = 2;
+/// The longest result that goes to the broker as it is.
+const INLINE: usize = 64 << 10;
 /// What is looked at to tell the type of a file.
 const SNIFF: usize = 512;
 
@@ -78,6 +81,16 @@ impl Outputs {
         let clean = clean.trim_start_matches('.').to_owned();
         let name = if clean.is_empty() { "output".to_owned() } else { clean };
         File { outputs: self.clone(), name, head: Vec::new(), upload: None, hash: Sha256::new(), bytes: 0 }
+    }
+
+    /// A result as it goes to the broker: itself if it is small, else `{"stored": …}` with where its JSON is.
+    pub async fn fit(&self, result: Value, name: &str) -> Result<Value, Failure> {
+        let text = result.to_string();
+        if text.len() <= INLINE {
+            return Ok(result);
+        }
+        let stored = self.put(name, text.as_bytes()).await?;
+        Ok(json!({ "stored": Stored { content_type: "application/json".into(), ..stored } }))
     }
 
     /// Stores what is in memory already.
