@@ -5,15 +5,23 @@ use std::sync::Arc;
 use reqwest::Url;
 
 use crate::connector::Connector;
+use crate::egress::Egress;
 use crate::vars::Vars;
 
 pub mod ollama;
+pub mod openai;
 pub mod simulation;
 
 /// The connector named `kind`, for the service instance at `url`. What is missing or wrong is noted in `vars`.
-pub(crate) fn build(kind: &str, url: Option<Url>, vars: &mut Vars<'_>) -> Option<Arc<dyn Connector>> {
+pub(crate) fn build(
+    kind: &str,
+    url: Option<Url>,
+    egress: &Egress,
+    vars: &mut Vars<'_>,
+) -> Option<Arc<dyn Connector>> {
     match kind {
         "ollama" => Some(Arc::new(ollama::Ollama::build(url, vars)?)),
+        "openai" => Some(Arc::new(openai::OpenAi::build(vars, egress.clone()))),
         "simulation" => Some(Arc::new(simulation::Simulation::new(url))),
         "" => None,
         _ => {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::connector::Stop;
+
 /// What a failure means for the job and for the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -73,6 +75,13 @@ impl Failure {
     #[must_use]
     pub fn suspect(self) -> Self {
         Self { suspect: true, ..self }
+    }
+}
+
+/// What a connector ends with when it was asked to: `?` after [`Task::unless_stopped`](crate::Task::unless_stopped).
+impl From<Stop> for Failure {
+    fn from(_: Stop) -> Self {
+        Self::stopped()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, ClientBuilder, Response, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -43,6 +43,14 @@ pub(crate) fn guarded(time: Duration) -> ClientBuilder {
 fn base() -> ClientBuilder {
     let builder = Client::builder().tls_backend_preconfigured(tls()).connect_timeout(CONNECT);
     builder.no_proxy().user_agent(concat!("roster/", env!("CARGO_PKG_VERSION")))
+}
+
+/// The address with a slash at its end, so that what is joined to it comes below it.
+pub(crate) fn folder(mut url: Url) -> Url {
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    url
 }
 
 /// What an error of the client means. Its address is left out: it may hold a key.

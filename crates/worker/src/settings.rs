@@ -1,5 +1,6 @@
 //! What one worker process is: read from its environment, and complete before the first claim.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use spec::notes::Finding;
 
 use crate::connector::Connector;
 use crate::connectors;
+use crate::egress::{Egress, Inside, Rules};
 use crate::outputs::Store;
 use crate::pace::Pace;
 use crate::redact::Redactor;
@@ -125,22 +127,44 @@ fn capabilities(vars: &mut Vars<'_>) -> Capabilities {
 /// One for each address; without addresses one, for a service that is elsewhere. The workers of this process are spread
 /// over them.
 fn connectors(vars: &mut Vars<'_>, workers: usize) -> Option<Vec<(Arc<dyn Connector>, usize)>> {
-    let urls = urls(vars, workers);
+    let (urls, egress) = (urls(vars, workers), Egress::new(rules(vars)));
     let concurrency =
         vars.parsed("WORKER_CONCURRENCY", "a number of jobs above 0").map_or(1, NonZeroUsize::get);
     let kind = vars.required("CONNECTOR", "the protocol of its service");
     if urls.is_empty() {
-        let connector = connectors::build(&kind, None, vars)?;
+        let connector = connectors::build(&kind, None, &egress, vars)?;
         return Some(vec![(connector, workers * concurrency)]);
     }
     let mut built: Vec<(Url, Arc<dyn Connector>, usize)> = Vec::new();
     for url in urls {
         match built.iter_mut().find(|it| it.0 == url) {
             Some((_, _, slots)) => *slots += concurrency,
-            None => built.push((url.clone(), connectors::build(&kind, Some(url), vars)?, concurrency)),
+            None => {
+                built.push((url.clone(), connectors::build(&kind, Some(url), &egress, vars)?, concurrency))
+            }
         }
     }
     Some(built.into_iter().map(|(_, connector, slots)| (connector, slots)).collect())
+}
+
+/// What may be fetched of what jobs and services name. `EGRESS_INSIDE` lists hosts and networks that are not public.
+fn rules(vars: &mut Vars<'_>) -> Rules {
+    let list = |text: Option<String>| -> Vec<String> {
+        let text = text.unwrap_or_default();
+        text.split(',').map(|it| it.trim().to_ascii_lowercase()).filter(|it| !it.is_empty()).collect()
+    };
+    let inside =
+        list(vars.text("EGRESS_INSIDE")).into_iter().map(|it| match (it.parse(), it.parse::<IpAddr>()) {
+            (Ok(net), _) => Inside::Net(net),
+            (_, Ok(address)) => Inside::Net(address.into()),
+            _ => Inside::Host(it),
+        });
+    let inside = inside.collect();
+    let http = vars.parsed("EGRESS_HTTP", "`true` or `false`").unwrap_or(false);
+    let bytes = vars
+        .parsed("EGRESS_LIMIT_MIB", "a number of MiB")
+        .map_or(Rules::default().bytes, |it: u32| u64::from(it) << 20);
+    Rules { http, hosts: list(vars.text("EGRESS_HOSTS")), inside, bytes, ..Rules::default() }
 }
 
 /// The address of each worker's service instance.

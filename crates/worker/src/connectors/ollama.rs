@@ -67,7 +67,7 @@ impl Ollama {
     pub fn new(base: Url, model: Option<String>) -> Self {
         Self {
             client: http::client(IDLE),
-            base,
+            base: http::folder(base),
             model,
             any: payload(
                 &json!({ "anyOf": [{ "required": ["messages"] }, { "required": ["input"] }, { "required": ["prompt"] }] }),
@@ -100,7 +100,7 @@ impl Ollama {
         let doing = "asking Ollama";
         let url = self.base.join(call.path()).map_err(|it| Failure::permanent(it.to_string()))?;
         let request = self.client.post(url).json(&body).send();
-        let answer = task.unless_stopped(request).await.map_err(|_| Failure::stopped())?;
+        let answer = task.unless_stopped(request).await?;
         let answer = http::accepted(answer.map_err(|it| http::failed(it, doing))?, doing).await?;
         let result = match call {
             Call::Embed => http::json(answer, doing).await?,
@@ -121,7 +121,7 @@ async fn gathered(task: &Task, answer: Response, most: Option<f64>) -> Result<Va
     let mut lines = Lines::new(answer);
     let (mut said, mut thought, mut parts) = (String::new(), String::new(), 0.0);
     loop {
-        let line = task.unless_stopped(lines.next(doing)).await.map_err(|_| Failure::stopped())??;
+        let line = task.unless_stopped(lines.next(doing)).await??;
         let Some(line) = line else {
             return Err(Failure::of(Symptom::Cut, format!("{doing}: it ended before it was done")));
         };

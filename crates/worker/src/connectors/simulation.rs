@@ -95,9 +95,7 @@ impl Simulation {
             }
             let due =
                 Duration::from_millis(wish.duration_ms).mul_f64(f64::from(step + 1) / f64::from(wish.steps));
-            if task.unless_stopped(sleep_until(began + due)).await.is_err() {
-                return Err(Failure::stopped());
-            }
+            task.unless_stopped(sleep_until(began + due)).await?;
             task.progress(
                 f64::from(step + 1) * 100.0 / f64::from(wish.steps),
                 format!("step {} of {}", step + 1, wish.steps),
