@@ -140,7 +140,7 @@ fn connectors(vars: &mut Vars<'_>, workers: usize) -> Option<Vec<(Arc<dyn Connec
         match built.iter_mut().find(|it| it.0 == url) {
             Some((_, _, slots)) => *slots += concurrency,
             None => {
-                built.push((url.clone(), connectors::build(&kind, Some(url), &egress, vars)?, concurrency))
+                built.push((url.clone(), connectors::build(&kind, Some(url), &egress, vars)?, concurrency));
             }
         }
     }

@@ -35,7 +35,7 @@ const TRIES: u32 = 2;
 /// The first pause between tries where the service asks for none; it doubles.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause that is waited for here. A longer one goes to the queue, and so do other jobs' claims.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// The connector.
 #[derive(Debug)]

@@ -129,12 +129,10 @@ fn merge(into: &mut Map<String, Value>, delta: &Map<String, Value>) {
                 text.push_str(more);
             }
             (Some(Value::Object(one)), Value::Object(more)) => merge(one, more),
-            (Some(Value::Array(list)), Value::Array(more)) => {
-                more.iter().for_each(|it| merge_member(list, it))
-            }
+            (Some(Value::Array(list)), Value::Array(more)) => merge_members(list, more),
             (None, Value::Array(more)) => {
                 let mut list = Vec::new();
-                more.iter().for_each(|it| merge_member(&mut list, it));
+                merge_members(&mut list, more);
                 into.insert(name.clone(), list.into());
             }
             _ => _ = into.insert(name.clone(), value.clone()),
@@ -142,11 +140,13 @@ fn merge(into: &mut Map<String, Value>, delta: &Map<String, Value>) {
     }
 }
 
-fn merge_member(list: &mut Vec<Value>, member: &Value) {
-    let same = |it: &&mut Value| member.get("index").is_some() && it.get("index") == member.get("index");
-    match (list.iter_mut().find(same), member) {
-        (Some(Value::Object(one)), Value::Object(more)) => merge(one, more),
-        _ => list.push(member.clone()),
+fn merge_members(list: &mut Vec<Value>, members: &[Value]) {
+    for member in members {
+        let same = |it: &&mut Value| member.get("index").is_some() && it.get("index") == member.get("index");
+        match (list.iter_mut().find(same), member) {
+            (Some(Value::Object(one)), Value::Object(more)) => merge(one, more),
+            _ => list.push(member.clone()),
+        }
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) async fn responses(task: &Task, answer: Response, most: Option<f64>) 
             }
             "response.failed" => return Err(said(&event["response"]["error"], events.doing)),
             "error" => return Err(said(&event, events.doing)),
-            kind if kind.ends_with(".delta") => {
+            kind if kind.rsplit('.').next() == Some("delta") => {
                 parts += 1.0;
                 tell(task, parts, most);
             }
@@ -183,7 +183,12 @@ pub(super) async fn responses(task: &Task, answer: Response, most: Option<f64>) 
 /// A response that was completed, unless all that it says is that it refuses.
 fn finished(response: Value) -> Result<Value, Failure> {
     let contents = || {
-        response["output"].as_array().into_iter().flatten().flat_map(|it| it["content"].as_array()).flatten()
+        response["output"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|it| it["content"].as_array())
+            .flatten()
     };
     let refusal = contents().find_map(|it| it["refusal"].as_str());
     match refusal.filter(|_| contents().all(|it| it["type"] == "refusal")) {
