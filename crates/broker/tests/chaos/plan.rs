@@ -77,8 +77,8 @@ pub struct Plan {
     pub always: bool,
     /// What is submitted with each call, in order.
     pub batches: Vec<Vec<Job>>,
-    /// What is done once there were so many claims. The claims are the clock of a run: a slow machine has as many faults
-    /// for each job as a fast one.
+    /// What is done once so many jobs have ended. They are the clock of a run: a slow machine has as many faults for each
+    /// job as a fast one.
     pub deeds: Vec<(u64, Deed)>,
 }
 
@@ -196,9 +196,9 @@ fn deeds(rng: &mut Rng, size: Size, always: bool) -> Vec<(u64, Deed)> {
     }
     deeds.extend((0..size.restarts).map(|n| Deed::Restart(always && n % 2 == 0)));
     deeds.extend((0..size.cancels).map(|_| Deed::Cancel(["l", "d", "w"][rng.usize(..3)])));
-    // Fewer than there will be claims: few jobs are stopped before one.
-    let claims = size.jobs as u64 * 8 / 10;
-    let mut deeds: Vec<_> = deeds.into_iter().map(|it| (rng.u64(1..claims), it)).collect();
-    deeds.sort_by_key(|(claims, _)| *claims);
+    // Before the last, or there would be nobody to whom it could be done.
+    let finished = size.jobs as u64 * 9 / 10;
+    let mut deeds: Vec<_> = deeds.into_iter().map(|it| (rng.u64(1..finished), it)).collect();
+    deeds.sort_by_key(|(finished, _)| *finished);
     deeds
 }

@@ -1,12 +1,13 @@
 //! A run: starts Redis and workers, submits, does to them what the plan says, lets them finish, and keeps the history.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use broker::{Broker, Native, Submission};
+use broker::{Broker, Native};
 use fastrand::Rng;
 use redis::FromRedisValue;
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,6 +34,15 @@ pub struct Done {
     /// Connections cut or held up.
     pub cuts: usize,
     pub took: Duration,
+}
+
+/// What time it is in a run: how many jobs there are, and how many of them have ended.
+#[derive(Default)]
+struct Clock {
+    submitted: AtomicU64,
+    finished: AtomicU64,
+    /// There will be no more.
+    all: AtomicBool,
 }
 
 struct Slot {
@@ -82,37 +92,40 @@ pub async fn run(plan: &Plan, folder: &Path) -> (Done, History) {
     let (redis, done) = (None, Done::default());
     let mut run = Run { folder, log, rng, server, redis, slots, clients, canceller, done };
 
-    let (claims, all) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let submitting = submit(submitter, Log::open(folder, "client"), plan, claims.clone());
-    let submitting = async { (submitting.await, all.store(true, Ordering::Relaxed)).0 };
+    let clock = Arc::new(Clock::default());
+    let submitting = submit(submitter, Log::open(folder, "client"), plan, clock.clone());
     let steering = async {
         let mut deeds = plan.deeds.iter().peekable();
         let mut tick = tokio::time::interval(Duration::from_millis(3));
         let mut moved = (0, Instant::now());
-        while deeds.peek().is_some() || !all.load(Ordering::Relaxed) || run.unfinished() != Some(0) {
+        loop {
             tokio::select! {
                 Some(slot) = killed.recv() => run.kill(slot),
                 _ = tick.tick() => {}
             }
             run.look_after();
-            let fence = run
-                .ask::<Option<u64>>(redis::cmd("HGET").arg("{chaos}:m").arg("fence"))
-                .flatten()
-                .unwrap_or(moved.0);
-            claims.store(fence, Ordering::Relaxed);
-            if fence != moved.0 {
-                moved = (fence, Instant::now());
+            let all = clock.all.load(Ordering::Relaxed);
+            let submitted = clock.submitted.load(Ordering::Relaxed);
+            let unfinished = run.unfinished();
+            let finished = submitted.saturating_sub(unfinished.unwrap_or(u64::MAX));
+            if finished > moved.0 {
+                moved = (finished, Instant::now());
+                clock.finished.store(finished, Ordering::Relaxed);
             }
             assert!(
                 moved.1.elapsed() < STUCK,
-                "nothing moves after {fence} claims; see {}",
+                "nothing moves after {} jobs; see {}",
+                moved.0,
                 folder.display()
             );
-            while let Some((_, deed)) = deeds.next_if(|(after, _)| *after <= fence) {
+            while let Some((_, deed)) = deeds.next_if(|(after, _)| *after <= moved.0) {
                 run.carry_out(*deed).await;
             }
             if deeds.peek().is_none() {
                 run.calm_down(plan.size.kills);
+                if all && unfinished == Some(0) {
+                    break;
+                }
             }
         }
     };
@@ -146,12 +159,12 @@ fn worker(folder: &Path, slot: usize, id: &str, born: usize, port: u16) -> Child
 
 /// Submits everything, a call at a time, each until it is answered; now far ahead of the workers, now so late that they
 /// wait.
-async fn submit(broker: Native, log: Log, plan: &Plan, claims: Arc<AtomicU64>) {
+async fn submit(broker: Native, log: Log, plan: &Plan, clock: Arc<Clock>) {
     let mut rng = Rng::with_seed(plan.seed ^ 2);
-    let mut submitted = 0;
+    let mut there = HashSet::new();
     for batch in &plan.batches {
         let ahead = rng.u64(..400);
-        while submitted > claims.load(Ordering::Relaxed) + ahead {
+        while there.len() as u64 > clock.finished.load(Ordering::Relaxed) + ahead {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let began = Instant::now();
@@ -163,11 +176,13 @@ async fn submit(broker: Native, log: Log, plan: &Plan, claims: Arc<AtomicU64>) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         for (job, told) in batch.iter().zip(&told) {
-            submitted += u64::from(matches!(told, Submission::Accepted(_)));
             let key = job.idempotency_key.as_ref().map(ToString::to_string);
             log.write(What::Submitted { job: job.id.to_string(), is: told.id().to_string(), key });
+            there.insert(told.id().clone());
         }
+        clock.submitted.store(there.len() as u64, Ordering::Relaxed);
     }
+    clock.all.store(true, Ordering::Relaxed);
 }
 
 impl Run<'_> {
