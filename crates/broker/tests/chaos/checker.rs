@@ -53,6 +53,12 @@ struct Checker {
 /// Every fault of a history.
 pub fn check(history: &History) -> (Counts, Vec<Fault>) {
     let mut checker = Checker::default();
+    for line in &history.lines {
+        if let What::Submitted { is, terms, .. } = &line.what {
+            let life = checker.lives.entry(is.clone()).or_insert_with(|| Life::new(terms));
+            life.not_before = life.not_before.min(terms.not_before);
+        }
+    }
     let mut last_fence = 0;
     for write in &history.writes {
         let life = checker.lives.entry(write.job.clone()).or_default();
@@ -175,12 +181,12 @@ impl Checker {
         let mut submitted = HashSet::new();
         for line in &history.lines {
             match &line.what {
-                What::Submitted { job, is, key } => {
-                    let there = self.lives.contains_key(is);
+                What::Submitted { job, is, terms } => {
+                    let there = self.lives.get(is).is_some_and(|it| it.state() != '-');
                     self.hold(there, is, "it was submitted and is not there");
                     let twice = job != is && self.lives.contains_key(job);
                     self.hold(!twice, job, "it is there beside the job that it is");
-                    if let Some(key) = key {
+                    if let Some(key) = &terms.key {
                         let first = keys.entry(key).or_insert(is);
                         let same = *first == is && history.end.keys.get(key) == Some(is);
                         self.hold(same, is, format!("it is not the only one with key {key}"));

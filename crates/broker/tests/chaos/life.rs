@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::history::Write;
+use crate::record::Terms;
 
 /// Lost workers until a job is dead: the default of a queue.
 const MAX_CRASHES: u64 = 3;
@@ -37,15 +38,22 @@ pub struct Claim {
 pub struct Life {
     pub fields: BTreeMap<String, String>,
     pub claims: Vec<Claim>,
+    /// No claim may be earlier, by the queue's clock: its date, or the end of a lease that ran out.
+    pub not_before: u64,
+    /// Attempts that it may have, and ms for one.
+    terms: (u64, u64),
     failures: u64,
     crashes: u64,
     /// Someone has asked its worker to stop it.
     asked: bool,
-    /// No claim may be earlier, by the queue's clock: its date, or the end of a lease that ran out.
-    not_before: u64,
 }
 
 impl Life {
+    /// Of a job that nobody has written yet.
+    pub fn new(terms: &Terms) -> Self {
+        Self { not_before: terms.not_before, terms: (terms.attempts, terms.timeout), ..Self::default() }
+    }
+
     /// The letter of its state; `-` before it has one.
     pub fn state(&self) -> char {
         self.fields.get("s").and_then(|it| it.chars().next()).unwrap_or('-')
@@ -68,7 +76,7 @@ impl Life {
 
     /// One more write. `last_fence` is the last that the queue has given.
     pub fn take(&mut self, write: &Write, last_fence: &mut u64) -> Vec<String> {
-        let from = self.state();
+        let (from, dated) = (self.state(), self.fields.contains_key("u"));
         for (name, value) in &write.fields {
             match value {
                 Some(value) => drop(self.fields.insert(name.clone(), value.clone())),
@@ -83,11 +91,11 @@ impl Life {
         };
         hold(!write.deleted, "it was forgotten before its time");
         match (from, self.state()) {
-            ('-' | 'd', 'w') | ('w' | 'd', 'C') => {}
-            // Its date may be a write of its own.
-            ('-' | 'd', 'd') if self.not_before == 0 => self.not_before = self.number("u"),
-            ('w', 'r') => {
-                let (fence, at) = (self.number("f"), self.number("e") - self.number("T"));
+            ('-' | 'd', 'w') | ('-' | 'w' | 'd', 'C') | ('-', 'd') => {}
+            ('d', 'd') if !dated => {}
+            // One that was never claimed may have no state.
+            ('-' | 'w', 'r') => {
+                let (fence, at) = (self.number("f"), self.number("e").saturating_sub(self.terms.1));
                 hold(fence > *last_fence, "a claim has a fence that is not above all before");
                 hold(at >= self.not_before, "it was claimed before its date or while a lease held");
                 *last_fence = fence;
@@ -151,7 +159,7 @@ impl Life {
                 Exit::Lost
             }
         };
-        let spent = self.failures >= self.number("A");
+        let spent = self.failures >= self.terms.0;
         hold(self.number("a") == self.failures, "failed attempts are not counted right");
         hold(self.number("c") == self.crashes, "lost workers are not counted right");
         match (to, self.text("K")) {

@@ -34,12 +34,28 @@ pub enum What {
     Unanswered { job: String, fence: u64, outcome: char },
     /// A renewal came too late.
     Lost { job: String, fence: u64 },
-    /// A job is in the queue, under this id.
-    Submitted { job: String, is: String, key: Option<String> },
+    /// A job is in the queue, under this id and on these terms.
+    Submitted { job: String, is: String, terms: Terms },
     /// The answer to a wish to stop a job.
     Cancelled { job: String, answer: String },
     /// What was done to whom.
     Fault { of: String },
+}
+
+/// What a client asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    pub key: Option<String>,
+    pub attempts: u64,
+    /// In ms.
+    pub timeout: u64,
+    /// Not before this may it be claimed, in ms since the Unix epoch: its delay after the first try to submit it.
+    pub not_before: u64,
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn now() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis().try_into().unwrap()
 }
 
 impl What {
@@ -73,8 +89,7 @@ impl Log {
 
     /// Writes a line with one call, so that a kill leaves it whole, or unfinished at the end of the file.
     pub fn write(&self, what: What) {
-        let at = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis().try_into().unwrap();
-        let mut line = serde_json::to_string(&Line { at, who: self.who.clone(), what }).unwrap();
+        let mut line = serde_json::to_string(&Line { at: now(), who: self.who.clone(), what }).unwrap();
         line.push('\n');
         (&self.file).write_all(line.as_bytes()).unwrap();
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::history::History;
 use crate::plan::{self, Deed, Plan};
 use crate::proxy::{Fault, Proxy};
-use crate::record::{Log, What};
+use crate::record::{Log, Terms, What, now};
 use crate::server::Server;
 use crate::worker::Orders;
 
@@ -167,7 +167,7 @@ async fn submit(broker: Native, log: Log, plan: &Plan, clock: Arc<Clock>) {
         while there.len() as u64 > clock.finished.load(Ordering::Relaxed) + ahead {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        let began = Instant::now();
+        let (began, at) = (Instant::now(), now());
         let told = loop {
             match broker.submit(batch).await {
                 Ok(told) => break told,
@@ -176,8 +176,14 @@ async fn submit(broker: Native, log: Log, plan: &Plan, clock: Arc<Clock>) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         for (job, told) in batch.iter().zip(&told) {
-            let key = job.idempotency_key.as_ref().map(ToString::to_string);
-            log.write(What::Submitted { job: job.id.to_string(), is: told.id().to_string(), key });
+            let ms = |it: Duration| u64::try_from(it.as_millis()).unwrap();
+            let terms = Terms {
+                key: job.idempotency_key.as_ref().map(ToString::to_string),
+                attempts: job.max_attempts.into(),
+                timeout: ms(job.timeout),
+                not_before: at + ms(job.delay),
+            };
+            log.write(What::Submitted { job: job.id.to_string(), is: told.id().to_string(), terms });
             there.insert(told.id().clone());
         }
         clock.submitted.store(there.len() as u64, Ordering::Relaxed);
