@@ -33,7 +33,10 @@ flush()
 local claims, learn = {}, {}
 if most == 0 then return { heard, claims, learn, '0', '0', '-1' } end
 
-local m = call('HMGET', META, 'paused', 'swept', 'signatures', 'v:' .. class, 't:' .. class)
+local m = call('HMGET', META, 'paused', 'swept', 'signatures', 'v:' .. class, 't:' .. class, 'fence')
+-- It rises with the clock: a server that has lost its last writes, or a replica that never had them, would otherwise give
+-- the same fence to another worker, and hear the one from before.
+local fence = math.max(tonumber(m[6] or '0'), now * 1000)
 -- Often enough that a class which claims never looks gone.
 if now - tonumber(m[5] or '0') >= CLASS_TTL / 4 then
   call('ZADD', LIVE, now, class)
@@ -56,13 +59,14 @@ local function give(id)
   local key = Q .. 'j:' .. id
   local j = call('HMGET', key, 's', 'a', 'c', 'T')
   if j[1] ~= 'w' then return end
-  local fence = call('HINCRBY', META, 'fence', 1)
+  fence = fence + 1
+  local number = string.format('%.0f', fence)
   local deadline = now + tonumber(j[4])
   local till = math.min(now + lease, deadline)
-  call('HSET', key, 's', 'r', 'f', fence, 'o', worker, 'u', till, 'e', deadline, 'x', '0')
+  call('HSET', key, 's', 'r', 'f', number, 'o', worker, 'u', till, 'e', deadline, 'x', '0')
   call('ZADD', LEASES, till, id)
   local body = call('GET', Q .. 'b:' .. id) or ''
-  for _, part in ipairs({ id, tostring(fence), body, j[2] or '0', j[3] or '0', tostring(till), tostring(deadline) }) do
+  for _, part in ipairs({ id, number, body, j[2] or '0', j[3] or '0', tostring(till), tostring(deadline) }) do
     claims[#claims + 1] = part
   end
 end
@@ -104,6 +108,7 @@ if not paused then
     sweep()
     more = claim()
   end
+  if #claims > 0 then call('HSET', META, 'fence', string.format('%.0f', fence)) end
   -- One marker wakes one worker; each that was woken passes it on while there is something to claim.
   if woken and #claims > 0 and call('ZCARD', heads) > 0 then call('ZADD', Q .. 'wake:' .. class, 0, '1') end
 end

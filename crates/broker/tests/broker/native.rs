@@ -130,6 +130,23 @@ async fn a_server_that_forgot_the_scripts_is_told_again() {
 }
 
 #[tokio::test]
+async fn a_fence_is_not_given_twice_even_if_redis_forgets_a_claim() {
+    let Some((broker, server)) = native(settings("forgotten")).await else { return };
+    submit(&broker, job()).await;
+    // What a replica has that takes over before it hears of the claim.
+    for key in server.ask::<Vec<String>>(&["KEYS", "*"]).await {
+        server.ask::<u8>(&["COPY", &key, &key, "DB", "1"]).await;
+    }
+    let before = claim_one(&broker, &worker("before")).await;
+    server.ask::<redis::Value>(&["SWAPDB", "0", "1"]).await;
+    let after = claim_one(&broker, &worker("after")).await;
+    assert_eq!(before.ticket.id, after.ticket.id);
+    assert!(after.ticket.fence > before.ticket.fence);
+    assert!(!finish(&broker, &worker("before"), &before, Outcome::Success(json!("stale"))).await);
+    assert!(finish(&broker, &worker("after"), &after, Outcome::Success(json!("fresh"))).await);
+}
+
+#[tokio::test]
 async fn two_programs_share_a_queue_and_two_queues_share_nothing() {
     let Some((here, server)) = native(patient("shared")).await else { return };
     let there = server.broker(patient("shared")).await;
