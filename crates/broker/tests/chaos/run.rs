@@ -208,16 +208,15 @@ impl Run<'_> {
     fn unfinished(&mut self) -> Option<u64> {
         // At one moment: between two questions a job could go from one set to another.
         let count = "local n = redis.call('ZCARD', '{chaos}:d') + redis.call('ZCARD', '{chaos}:l')
-            for _, line in ipairs(redis.call('KEYS', '{chaos}:w:*')) do n = n + redis.call('ZCARD', line) end
+            for _, it in ipairs(redis.call('ZRANGE', '{chaos}:so', 0, -1)) do n = n + redis.call('ZCARD', '{chaos}:w:' .. it) end
             return n";
         self.ask(redis::cmd("EVAL").arg(count).arg(0))
     }
 
     async fn carry_out(&mut self, deed: Deed) {
         self.log.write(What::Fault { of: format!("{deed:?}") });
-        let (slot, any) = (self.rng.usize(..self.slots.len()), self.rng.usize(..=self.slots.len()));
-        let slots = self.slots.iter().map(|it| &it.proxy);
-        let proxies: Vec<&Proxy> = slots.chain(&self.clients[..1]).collect();
+        let proxies: Vec<&Proxy> = self.slots.iter().map(|it| &it.proxy).chain(&self.clients).collect();
+        let (slot, any) = (self.rng.usize(..self.slots.len()), self.rng.usize(..proxies.len()));
         match deed {
             Deed::Kill => self.kill(slot),
             Deed::Arm(it @ (Fault::KillBefore | Fault::KillAfter)) => self.slots[slot].proxy.arm(it),
@@ -272,12 +271,15 @@ impl Run<'_> {
 
     /// Wishes a job stopped that is in this set now.
     fn cancel(&mut self, set: &str) {
-        let key = match set {
-            "w" => self.ask::<Vec<String>>(redis::cmd("KEYS").arg("{chaos}:w:*")).unwrap_or_default().pop(),
-            _ => Some(format!("{{chaos}}:{set}")),
+        let mut any = |set: &str| {
+            let member = self.ask(redis::cmd("ZRANDMEMBER").arg(format!("{{chaos}}:{set}")));
+            member.and_then(|it: Option<String>| it)
         };
-        let Some(key) = key else { return };
-        let Some(Some(job)) = self.ask::<Option<String>>(redis::cmd("ZRANDMEMBER").arg(key)) else { return };
+        let job = match set {
+            "w" => any("so").and_then(|line| any(&format!("w:{line}"))),
+            _ => any(set),
+        };
+        let Some(job) = job else { return };
         let (broker, log) = (self.canceller.clone(), Log::open(self.folder, "canceller"));
         tokio::spawn(async move {
             let id = job.parse().unwrap();
@@ -309,10 +311,14 @@ impl Run<'_> {
         }
         let end = Instant::now() + STUCK;
         for slot in &mut self.slots {
-            while slot.child.try_wait().unwrap().is_none() {
+            let status = loop {
+                if let Some(status) = slot.child.try_wait().unwrap() {
+                    break status;
+                }
                 assert!(Instant::now() < end, "{} does not end", slot.id);
                 tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+            };
+            assert!(status.success(), "{} has failed: {status}", slot.id);
         }
     }
 }
