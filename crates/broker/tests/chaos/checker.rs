@@ -36,6 +36,8 @@ struct Account {
     by: BTreeSet<String>,
     before: Option<(u64, u64)>,
     effects: usize,
+    /// When its lease was to run out, as it was told.
+    renewed: BTreeSet<u64>,
     /// The letters of the ends that it told; that were heard; that were refused; of which it had no answer.
     telling: BTreeSet<char>,
     heard: Vec<char>,
@@ -79,6 +81,7 @@ fn accounts(history: &History) -> HashMap<(String, u64), Account> {
         | What::Telling { job, fence, .. }
         | What::Told { job, fence, .. }
         | What::Unanswered { job, fence, .. }
+        | What::Renewed { job, fence, .. }
         | What::Lost { job, fence }) = &line.what
         else {
             continue;
@@ -90,6 +93,7 @@ fn accounts(history: &History) -> HashMap<(String, u64), Account> {
                 account.before = Some((attempts.into(), crashes.into()));
             }
             What::Effect { .. } => account.effects += 1,
+            What::Renewed { until, .. } => drop(account.renewed.insert(until)),
             What::Telling { outcome, .. } => drop(account.telling.insert(outcome)),
             What::Told { outcome, heard: true, .. } => account.heard.push(outcome),
             What::Told { outcome, .. } => account.refused.push(outcome),
@@ -146,6 +150,8 @@ impl Checker {
         self.hold(one, job, format!("the claim with fence {} is of two workers", claim.fence));
         let same = account.before.is_none_or(|it| it == claim.before);
         self.hold(same, job, "its worker was told wrong counts");
+        let renewed = account.renewed.is_subset(&claim.leases);
+        self.hold(renewed, job, "a lease was made longer with a stale fence");
         self.hold(account.heard.len() <= 1, job, "its end was accepted twice");
         let fits = account.heard.iter().all(|it| letters(exit).contains(it));
         self.hold(

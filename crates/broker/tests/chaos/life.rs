@@ -1,6 +1,6 @@
 //! The life of a job as the writes tell it, and whether each step of it is allowed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::Write;
 use crate::record::Terms;
@@ -30,6 +30,8 @@ pub struct Claim {
     pub worker: String,
     /// Failed attempts and lost workers before it.
     pub before: (u64, u64),
+    /// When its lease was to run out, as it was written.
+    pub leases: BTreeSet<u64>,
     pub exit: Option<Exit>,
 }
 
@@ -100,11 +102,14 @@ impl Life {
                 hold(at >= self.not_before, "it was claimed before its date or while a lease held");
                 *last_fence = fence;
                 let (worker, before) = (self.text("o").to_owned(), (self.failures, self.crashes));
-                self.claims.push(Claim { fence, worker, before, exit: None });
+                let leases = [self.number("u")].into();
+                self.claims.push(Claim { fence, worker, before, leases, exit: None });
                 (self.asked, self.not_before) = (false, 0);
             }
             ('r', 'r') => {
                 hold(!write.fields.contains_key("f"), "it was claimed while it ran");
+                let until = self.number("u");
+                self.claims.last_mut().map(|it| it.leases.insert(until));
                 self.asked |= write.fields.get("x").is_some_and(|it| it.as_deref() == Some("1"));
             }
             ('r', to) => {

@@ -33,6 +33,7 @@ const FAULTS: &[(Plant, &str)] = &[
     (|it| allow(it, 1), "it has more attempts than it may have"),
     (|it| flip(it, &effect(it), telling(it, 'S')), "it has succeeded with 0 effects"),
     (|it| say(it, effect(it)), "one attempt has had two effects"),
+    (|it| say(it, renewed(it)), "a lease was made longer with a stale fence"),
     (|it| say(it, told(it, true)), "its end was accepted twice"),
     (
         |it| flip(it, &told(it, true), told(it, false)),
@@ -144,6 +145,11 @@ fn again(history: &mut History, values: &[(&str, &str)]) {
 fn effect(history: &History) -> What {
     let (job, fence) = done(history);
     What::Effect { job, fence }
+}
+
+fn renewed(history: &History) -> What {
+    let (job, fence) = done(history);
+    What::Renewed { job, fence, until: 1 }
 }
 
 fn telling(history: &History, outcome: char) -> What {

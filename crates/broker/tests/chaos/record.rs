@@ -32,6 +32,8 @@ pub enum What {
     Told { job: String, fence: u64, outcome: char, heard: bool },
     /// Nobody knows whether it was.
     Unanswered { job: String, fence: u64, outcome: char },
+    /// A lease holds until then, by the queue's clock.
+    Renewed { job: String, fence: u64, until: u64 },
     /// A renewal came too late.
     Lost { job: String, fence: u64 },
     /// A job is in the queue, under this id and on these terms.
@@ -67,6 +69,7 @@ impl What {
             | What::Telling { job, .. }
             | What::Told { job, .. }
             | What::Unanswered { job, .. }
+            | What::Renewed { job, .. }
             | What::Lost { job, .. }
             | What::Submitted { job, .. }
             | What::Cancelled { job, .. } => Some(job),

@@ -141,6 +141,9 @@ impl Hand {
             // Of a call without an answer nothing is known; the next one will tell.
             let Ok(told) = self.broker.renew(&self.worker, &tickets, LEASE).await else { continue };
             for (ticket, renewal) in tickets.iter().zip(told) {
+                if let Renewal::Held { until, .. } = renewal {
+                    self.log.write(What::Renewed { job: ticket.id.to_string(), fence: ticket.fence, until });
+                }
                 let word = match renewal {
                     Renewal::Held { cancel: false, .. } => continue,
                     Renewal::Held { cancel: true, .. } => Word::Stop,
