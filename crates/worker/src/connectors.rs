@@ -8,6 +8,7 @@ use crate::connector::Connector;
 use crate::egress::Egress;
 use crate::vars::Vars;
 
+pub mod a1111;
 pub mod ollama;
 pub mod openai;
 pub mod simulation;
@@ -20,6 +21,7 @@ pub(crate) fn build(
     vars: &mut Vars<'_>,
 ) -> Option<Arc<dyn Connector>> {
     match kind {
+        "a1111" => Some(Arc::new(a1111::A1111::build(url, vars, egress.clone())?)),
         "ollama" => Some(Arc::new(ollama::Ollama::build(url, vars)?)),
         "openai" => Some(Arc::new(openai::OpenAi::build(vars, egress.clone()))),
         "simulation" => Some(Arc::new(simulation::Simulation::new(url))),
