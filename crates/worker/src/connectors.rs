@@ -11,6 +11,9 @@ use crate::vars::Vars;
 pub mod a1111;
 pub mod ollama;
 pub mod openai;
+mod remote;
+pub mod replicate;
+pub mod runpod;
 pub mod simulation;
 
 /// The connector named `kind`, for the service instance at `url`. What is missing or wrong is noted in `vars`.
@@ -24,6 +27,8 @@ pub(crate) fn build(
         "a1111" => Some(Arc::new(a1111::A1111::build(url, vars, egress.clone())?)),
         "ollama" => Some(Arc::new(ollama::Ollama::build(url, vars)?)),
         "openai" => Some(Arc::new(openai::OpenAi::build(vars, egress.clone()))),
+        "replicate" => Some(Arc::new(replicate::Replicate::build(vars, egress.clone()))),
+        "runpod" => Some(Arc::new(runpod::RunPod::build(vars, egress.clone())?)),
         "simulation" => Some(Arc::new(simulation::Simulation::new(url))),
         "" => None,
         _ => {
