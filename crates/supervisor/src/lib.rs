@@ -29,6 +29,7 @@ mod entrance;
 mod launcher;
 mod linux;
 mod log;
+mod metrics;
 mod probe;
 mod proc;
 mod supervisor;
@@ -41,7 +42,8 @@ pub use crate::core::{
 pub use entrance::Entrance;
 pub use launcher::{Launched, Launcher, Output, Plan};
 pub use linux::Linux;
-pub use log::Keep;
+pub use log::{Form, Keep, LogReader, Logs};
+pub use metrics::{MemorySource, Meter, Resources, Usage};
 pub use supervisor::{FleetStatus, Status, Supervisor};
 
 #[cfg(test)]

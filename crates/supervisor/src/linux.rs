@@ -29,7 +29,7 @@ use crate::proc;
 
 /// The variable that marks what a process starts, however far it moves away. Its value is unique to the supervisor's
 /// run and the process.
-const MARKER: &str = "ROSTER_PROCESS";
+pub(crate) const MARKER: &str = "ROSTER_PROCESS";
 
 /// Between two looks for what is left, if no death of a child wakes us before.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use crate::core::{Event, Fleet, Gate, Order, Policy, Process, ProcessState};
 use crate::launcher::{Launcher, Plan};
-use crate::log::Keep;
+use crate::log::{Keep, Logs};
+use crate::metrics::Meter;
 use crate::task::{Change, MAILBOX, Task};
 
 /// Every process of the ecosystem, by name.
@@ -33,7 +34,8 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Supervisor<L> {
     launcher: Arc<L>,
-    keep: Keep,
+    logs: Arc<Logs>,
+    meter: Arc<Meter>,
     seed: u64,
 }
 
@@ -41,7 +43,18 @@ impl<L: Launcher> Supervisor<L> {
     /// A supervisor that starts processes through `launcher` and keeps `keep` of their output. `seed` is the chance in
     /// the back-off: another one on each machine and run.
     pub fn new(launcher: L, keep: Keep, seed: u64) -> Self {
-        Self { launcher: Arc::new(launcher), keep, seed }
+        let (logs, meter) = (Arc::new(Logs::new(keep)), Arc::default());
+        Self { launcher: Arc::new(launcher), logs, meter, seed }
+    }
+
+    /// What the processes say.
+    pub fn logs(&self) -> &Arc<Logs> {
+        &self.logs
+    }
+
+    /// What the processes use.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     /// Runs `ecosystem`, whose variables come from `source`, until `stop` is ready and every process has ended.
@@ -69,7 +82,8 @@ impl<L: Launcher> Supervisor<L> {
                 plan,
                 policy,
                 app: app.clone(),
-                keep: self.keep,
+                logs: self.logs.clone(),
+                meter: self.meter.clone(),
                 began,
                 changes: changes.clone(),
             };

@@ -1,5 +1,6 @@
 //! One task owns each process: orders come in by mailbox, states go out. The transition decides, the task obeys.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::core::{Effect, Event, Pid, Policy, Process, ProcessState, Time, step};
 use crate::launcher::{Launcher, Output, Plan};
-use crate::log::{Keep, Pipe};
+use crate::log::{Logs, Pipe, Stream};
+use crate::metrics::Meter;
 use crate::probe;
 
 /// The state of a process has changed.
@@ -29,7 +31,8 @@ pub(crate) struct Task<L> {
     pub plan: Plan,
     pub policy: Policy,
     pub app: App,
-    pub keep: Keep,
+    pub logs: Arc<Logs>,
+    pub meter: Arc<Meter>,
     pub began: Instant,
     pub changes: UnboundedSender<Change>,
 }
@@ -40,12 +43,14 @@ struct Now {
     /// The last process that was launched.
     pid: Option<Pid>,
     left: usize,
-    logs: Option<Logs>,
+    streams: Option<Streams>,
     prober: Option<AbortHandle>,
+    /// Looks at its memory.
+    watcher: Option<AbortHandle>,
 }
 
-/// Both streams, into one file if they are to go to one: the order of the lines survives.
-struct Logs {
+/// Both streams; one pipe if they are to go into one file, for the order of the lines survives then.
+struct Streams {
     out: Pipe,
     err: Option<Pipe>,
 }
@@ -64,7 +69,7 @@ impl<L: Launcher> Task<L> {
         let (answers, mut told) = unbounded_channel();
         let (looks, mut looked): (_, UnboundedReceiver<(u64, Event)>) = unbounded_channel();
         let process = Process::new(seed);
-        let mut now = Now { process, pid: None, left: 0, logs: None, prober: None };
+        let mut now = Now { process, pid: None, left: 0, streams: None, prober: None, watcher: None };
         loop {
             let due = now.process.state.wakes_at().map(|it| self.began + it);
             let event = tokio::select! {
@@ -73,6 +78,10 @@ impl<L: Launcher> Task<L> {
                     Told::Event(it) => it,
                     Told::Swept { left } => {
                         now.left = left;
+                        if let Some(Streams { out, err }) = &now.streams {
+                            out.settle();
+                            err.iter().for_each(Pipe::settle);
+                        }
                         Event::Swept
                     }
                 },
@@ -90,9 +99,9 @@ impl<L: Launcher> Task<L> {
             };
             self.advance(&mut now, event, &answers, &looks);
         }
-        if let Some(logs) = now.logs {
-            logs.out.close().await;
-            if let Some(err) = logs.err {
+        if let Some(Streams { out, err }) = now.streams {
+            out.close().await;
+            if let Some(err) = err {
                 err.close().await;
             }
         }
@@ -106,6 +115,7 @@ impl<L: Launcher> Task<L> {
         let (process, effect) = step(&self.policy, before.clone(), event, self.time());
         now.process = process;
         self.probe(now, looks);
+        self.watch_memory(now, looks);
         if let Some(effect) = effect {
             self.act(now, effect, answers);
         }
@@ -170,18 +180,45 @@ impl<L: Launcher> Task<L> {
 
     /// Where the next run writes to. The files are opened at the first start.
     fn output(&self, now: &mut Now) -> Result<Output, String> {
-        let open = |path: &str| {
-            Pipe::open(Path::new(path), self.keep)
+        let name = self.plan.name.as_str();
+        let open = |path: &str, stream| {
+            self.logs
+                .open(Path::new(path), name, stream)
                 .map_err(|it| format!("its log file `{path}` cannot be written: {it}"))
         };
-        if now.logs.is_none() {
+        if now.streams.is_none() {
+            let secrets = self.app.roster.secrets.iter().filter_map(|it| self.plan.env.get(it));
+            let values = secrets.map(|it| it.expose().as_bytes());
+            self.logs
+                .redact(values)
+                .map_err(|it| format!("its secrets cannot be kept out of its log: {it}"))?;
             let (out, err) = (&self.app.out_file, &self.app.error_file);
-            let err = if out == err { None } else { Some(open(err)?) };
-            now.logs = Some(Logs { out: open(out)?, err });
+            let mixed = out == err && self.logs.mixes_streams();
+            let err = if mixed { None } else { Some(open(err, Stream::Stderr)?) };
+            now.streams = Some(Streams { out: open(out, Stream::Stdout)?, err });
         }
-        let Some(Logs { out, err }) = &now.logs else { return Err("its log files were not opened".into()) };
+        let Some(Streams { out, err }) = &now.streams else {
+            return Err("its log files were not opened".into());
+        };
         let writer = |pipe: &Pipe| pipe.writer().map_err(|it| format!("its output: {it}"));
         Ok(Output { out: writer(out)?, err: writer(err.as_ref().unwrap_or(out))? })
+    }
+
+    /// Looks at the memory of a process that has a ceiling, while it runs.
+    fn watch_memory(&self, now: &mut Now, looks: &UnboundedSender<(u64, Event)>) {
+        let runs = matches!(now.process.state, ProcessState::Running { .. });
+        match (self.policy.memory_limit, now.pid, &now.watcher) {
+            (Some(limit), Some(pid), None) if runs => {
+                let (meter, run, looks) = (self.meter.clone(), now.process.starts, looks.clone());
+                let watcher = tokio::spawn(async move { meter.watch(pid, limit, run, looks).await });
+                now.watcher = Some(watcher.abort_handle());
+            }
+            (_, _, Some(watcher)) if !runs => {
+                watcher.abort();
+                now.watcher = None;
+            }
+            _ => {}
+        }
     }
 
     /// Looks at a process while it runs, and only then.
