@@ -29,7 +29,7 @@ pub(super) struct Archive {
     /// Bytes after which a file is put away, with as many logs as there are.
     limit: AtomicU64,
     lost: AtomicU64,
-    presses: Mutex<Press>,
+    press: Mutex<Press>,
 }
 
 /// What is to be compressed, and whether a thread does it.
@@ -42,7 +42,7 @@ struct Press {
 impl Archive {
     pub(super) fn new(keep: Keep) -> Self {
         let limit = AtomicU64::new(keep.bytes);
-        Self { keep, shelves: Mutex::default(), limit, lost: AtomicU64::new(0), presses: Mutex::default() }
+        Self { keep, shelves: Mutex::default(), limit, lost: AtomicU64::new(0), press: Mutex::default() }
     }
 
     pub(super) fn keep(&self) -> &Keep {
@@ -68,42 +68,35 @@ impl Archive {
 
     /// The shelf of a log that is about to be written to. What an earlier supervisor left unfinished is finished.
     pub(super) fn take(self: &Arc<Self>, path: &Path) -> io::Result<Arc<Shelf>> {
-        if let Some(it) = self.shelf(path) {
-            return Ok(it);
+        let mut shelves = lock(&self.shelves);
+        if let Some(it) = shelves.get(path) {
+            return Ok(it.clone());
         }
         let shelf = Arc::new(Shelf::find_or_new(path));
-        let mut rest = vec![shelf.next(), shelf.unfinished()];
-        rest.extend(
-            shelf
-                .places()
-                .old
-                .iter()
-                .zip(1..)
-                .filter(|(it, _)| it.gzip)
-                .map(|(_, it)| shelf.place(it, false)),
-        );
+        let (mut rest, mut plain) = (vec![shelf.next(), shelf.unfinished()], Vec::new());
+        let places = shelf.places();
+        for (old, place) in places.old.iter().zip(1..) {
+            if old.gzip {
+                rest.push(shelf.place(place, false));
+            } else {
+                plain.push(places.generation - place as u64);
+            }
+        }
+        drop(places);
         for rest in rest {
             match fs::remove_file(rest) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        let mut shelves = lock(&self.shelves);
         shelves.insert(path.to_owned(), shelf.clone());
         if let Some(total) = self.keep.total {
             let share = total / 2 / shelves.len() as u64;
             self.limit.store(self.keep.bytes.min(share.max(LEAST_SHARE)), Relaxed);
         }
         drop(shelves);
-        if self.keep.gzip {
-            let plain: Vec<u64> = {
-                let places = shelf.places();
-                let old = places.old.iter().zip(1..).filter(|(it, _)| !it.gzip);
-                old.map(|(_, place)| places.generation - place).collect()
-            };
-            for it in plain {
-                self.compress(shelf.clone(), it);
-            }
+        for it in plain.into_iter().filter(|_| self.keep.gzip) {
+            self.compress(shelf.clone(), it);
         }
         self.keep_within();
         Ok(shelf)
@@ -160,9 +153,9 @@ impl Archive {
         }
     }
 
-    /// Compresses a file on a thread that lives for as long as there is something to compress.
+    /// Compress a file on a thread that lives for as long as there is something to compress.
     fn compress(self: &Arc<Self>, shelf: Arc<Shelf>, generation: u64) {
-        let mut press = lock(&self.presses);
+        let mut press = lock(&self.press);
         press.queue.push_back((shelf, generation));
         if press.runs {
             return;
@@ -178,7 +171,7 @@ impl Archive {
     }
 
     fn next_to_compress(&self) -> Option<(Arc<Shelf>, u64)> {
-        let mut press = lock(&self.presses);
+        let mut press = lock(&self.press);
         let next = press.queue.pop_front();
         press.runs = next.is_some();
         next

@@ -149,10 +149,9 @@ mod tests {
 
     #[test]
     fn a_line_gets_its_time_once_wherever_the_stream_is_cut() {
-        insta::assert_snapshot!(written(Form::Cri, &[b"a\nb", b"c\n\n", b"d"]), @r"
+        insta::assert_snapshot!(written(Form::Cri, &[b"a\nb", b"c\n", b"d"]), @r"
         1970-01-01T00:00:01.000000000Z stderr F a
         1970-01-01T00:00:01.000000000Z stderr F bc
-        1970-01-01T00:00:01.000000000Z stderr F 
         1970-01-01T00:00:01.000000000Z stderr F d
         ");
         insta::assert_snapshot!(written(Form::Json, &[b"\"a\"\xFF\n"]), @r#"{"log":"\"a\"�\n","stream":"stderr","time":"1970-01-01T00:00:01.000000000Z","process":"web"}"#);

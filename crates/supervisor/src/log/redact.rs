@@ -127,6 +127,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
         fn it_does_not_matter_where_the_stream_is_cut(
             secrets in prop::collection::vec(prop::collection::vec(0_u8..2, 5..12), 0..4),
