@@ -19,6 +19,7 @@
 //! assert_eq!(told, ["field `machine` is missing in the document", "unknown field `machina` in the document"]);
 //! ```
 
+mod capabilities;
 pub mod codes;
 mod document;
 mod fault;

@@ -10,6 +10,7 @@ use spec::model::{
 };
 use spec::notes::{Finding, Located, errors};
 
+use crate::capabilities;
 use crate::document::{
     App, Dependency, Ecosystem, ExecMode, External, GpuClaim, Interpreter, Kind, Role, SCHEMA_VERSION,
     StopSignal, Until,
@@ -165,6 +166,7 @@ impl Lowering<'_> {
         declared.set("ACCEPTS", &joined(worker.accepts.iter()));
         let instances: Vec<&ServiceInstance> =
             slots.iter().filter_map(|it| self.plan.instance_of(it)).collect();
+        declared.set("WORKER_CAPABILITIES", &capabilities::of(self.plan, worker, &instances));
         let urls: Vec<String> = instances.iter().filter_map(|it| url(it)).collect();
         let name = match worker.isolation {
             Isolation::Process => {
