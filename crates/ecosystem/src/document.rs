@@ -127,6 +127,28 @@ pub struct Role {
     pub ready_within_s: Option<u32>,
     /// The ask to stop. PM2 sends SIGINT to everything, or what its own `PM2_KILL_SIGNAL` says.
     pub stop_signal: StopSignal,
+    /// Whether it outlives a supervisor that is killed: the next one adopts it. Otherwise it is killed with it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub survive: bool,
+    /// The user that it runs as, by name or number, with that user's groups. Without it, the supervisor's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub user: Option<String>,
+    /// The group that it runs as, by name or number. Without it, the user's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub group: Option<String>,
+    /// The permissions that files it makes do not get, in octal. Without it, the supervisor's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^0?[0-7]{3}$"))]
+    pub umask: Option<String>,
+    /// What it may have at most, soft and hard (`getrlimit(2)`); `null`: as much as there is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<Limit, Option<u64>>,
+    /// How soon the kernel kills it when memory runs out: -1000 never, 1000 first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub oom_score_adj: Option<i16>,
     /// The public variables that it reads. Their values stand in `env`; those that do not are passed on from the
     /// supervisor's environment when they are set there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -137,6 +159,33 @@ pub struct Role {
     pub secrets: Vec<EnvKey>,
     /// The roster entries that made it be there: `comfyui:2`.
     pub cause: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it may skip so")]
+fn is_false(it: &bool) -> bool {
+    !it
+}
+
+/// Something that a process can be given less of, under the name that a shell's `ulimit` and systemd know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Limit {
+    /// Bytes of address space.
+    As,
+    /// Bytes of a core file.
+    Core,
+    /// Seconds of processor time.
+    Cpu,
+    /// Bytes of a file that it writes.
+    Fsize,
+    /// Bytes that may be locked in memory.
+    Memlock,
+    /// Open files.
+    Nofile,
+    /// Processes and threads of its user.
+    Nproc,
+    /// Bytes of stack.
+    Stack,
 }
 
 /// A kind of process.
@@ -159,6 +208,9 @@ pub struct GpuClaim {
     pub label: String,
     /// What the driver calls it: a UUID, or an index in PCI bus order.
     pub identity: String,
+    /// MiB of its memory that the process needs: it is not started while others leave less than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vram_mib: Option<u32>,
 }
 
 /// Something to wait for.
@@ -196,6 +248,14 @@ pub enum StopSignal {
     Int,
     #[serde(rename = "SIGQUIT")]
     Quit,
+    #[serde(rename = "SIGHUP")]
+    Hup,
+    #[serde(rename = "SIGUSR1")]
+    Usr1,
+    #[serde(rename = "SIGUSR2")]
+    Usr2,
+    #[serde(rename = "SIGWINCH")]
+    Winch,
 }
 
 /// A service elsewhere.
@@ -214,10 +274,17 @@ pub struct External {
 pub struct Probes {
     /// It is there.
     pub install: Probe,
+    /// It has come up: until this has succeeded once, nothing else is looked at. Without it, `ready` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup: Option<Probe>,
     /// It is running.
     pub ready: Probe,
     /// It does its work.
     pub health: Probe,
+    /// It can still recover by itself: a process is replaced when this fails, and not when `health` does. Without it,
+    /// `health` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Probe>,
 }
 
 /// One look, with nothing left to fill in.
@@ -236,6 +303,12 @@ pub enum Probe {
         /// Program and arguments.
         #[schemars(length(min = 1))]
         command: Vec<String>,
+    },
+    /// The process has written a line, to either stream, that holds this text since it was started.
+    Log {
+        /// The text, as it stands in the line.
+        #[schemars(length(min = 1))]
+        line: String,
     },
     /// Something listens on 127.0.0.1.
     Tcp {

@@ -28,7 +28,7 @@ mod read;
 mod words;
 
 pub use document::{
-    App, Dependency, Ecosystem, ExecMode, External, GpuClaim, Interpreter, Kind, Probe, Probes, Role,
+    App, Dependency, Ecosystem, ExecMode, External, GpuClaim, Interpreter, Kind, Limit, Probe, Probes, Role,
     SCHEMA_VERSION, StopSignal, Until,
 };
 pub use lower::{MACHINE_WIDE, lower};

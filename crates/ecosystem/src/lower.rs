@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spec::ids::{EnvKey, ProcessName, ServiceName};
 use spec::model::{
-    AllocationPlan, Binding, Connector, EnvNeed, Installer, Isolation, LocalService, Placement, Serves,
+    AllocationPlan, Binding, Connector, EnvNeed, Installer, Isolation, LocalService, Occupies, Placement, Serves,
     ServiceInstance, ServiceType, WorkerInstance,
 };
 use spec::notes::{Finding, Located, errors};
@@ -123,7 +123,15 @@ impl Lowering<'_> {
                 declared.set("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
             }
         }
-        let gpu = device.map(|it| GpuClaim { label: it.label.clone(), identity: it.identity.clone() });
+        let vram_mib = match local.occupies {
+            Occupies::Gpu { vram_mib, .. } => Some(vram_mib.get()),
+            Occupies::Machine { .. } => None,
+        };
+        let gpu = device.map(|it| GpuClaim {
+            label: it.label.clone(),
+            identity: it.identity.clone(),
+            vram_mib,
+        });
         let depends_on = (local.installer.iter())
             .map(|it| Dependency { name: installer_name(*it), until: Until::Completed })
             .collect();
@@ -322,6 +330,12 @@ fn role(kind: Kind, service: &ServiceName) -> Role {
         probes: None,
         ready_within_s: None,
         stop_signal: StopSignal::Term,
+        survive: false,
+        user: None,
+        group: None,
+        umask: None,
+        limits: BTreeMap::new(),
+        oom_score_adj: None,
         environment: Vec::new(),
         secrets: Vec::new(),
         cause: Vec::new(),

@@ -46,7 +46,13 @@ impl Words<'_> {
             AnyProbe::Variables { set } => Probe::Variables { set: set.iter().cloned().collect() },
             AnyProbe::Url { variable, path } => Probe::Url { variable: variable.clone(), path: path.clone() },
         };
-        Probes { install: probe(&all.install), ready: probe(&all.run), health: probe(&all.health) }
+        Probes {
+            install: probe(&all.install),
+            startup: None,
+            ready: probe(&all.run),
+            health: probe(&all.health),
+            live: None,
+        }
     }
 
     fn port(&mut self, port: &PortName, ports: &BTreeMap<PortName, u16>) -> u16 {

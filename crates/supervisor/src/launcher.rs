@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ecosystem::{App, StopSignal};
+use ecosystem::{App, GpuClaim, Limit, StopSignal};
 use spec::env::{EnvSource, NotUnicode, Secret};
 use spec::ids::{EnvKey, ProcessName};
 use tokio::sync::oneshot;
@@ -32,6 +32,20 @@ pub struct Plan {
     pub cwd: String,
     /// Its whole environment, secrets included.
     pub env: BTreeMap<EnvKey, Secret<OsString>>,
+    /// Who it runs as, by name or number.
+    pub user: Option<String>,
+    /// Its group, the same way.
+    pub group: Option<String>,
+    /// The permissions that files it makes do not get.
+    pub umask: Option<u32>,
+    /// What it may have at most; `None`: as much as there is.
+    pub limits: BTreeMap<Limit, Option<u64>>,
+    /// How soon the kernel kills it when memory runs out.
+    pub oom_score_adj: Option<i16>,
+    /// It outlives a supervisor that is killed.
+    pub survive: bool,
+    /// The card that it holds.
+    pub gpu: Option<GpuClaim>,
 }
 
 impl Plan {
@@ -51,8 +65,28 @@ impl Plan {
             }
         }
         env.extend(app.env.iter().map(|(key, value)| (key.clone(), Secret::new(value.into()))));
-        let (name, script, args) = (app.name.clone(), app.script.clone(), app.args.clone());
-        Ok(Self { name, script, args, cwd: app.cwd.clone(), env })
+        let role = &app.roster;
+        Ok(Self {
+            name: app.name.clone(),
+            script: app.script.clone(),
+            args: app.args.clone(),
+            cwd: app.cwd.clone(),
+            env,
+            user: role.user.clone(),
+            group: role.group.clone(),
+            // The document's schema lets nothing else through.
+            umask: role.umask.as_ref().and_then(|it| u32::from_str_radix(it, 8).ok()),
+            limits: role.limits.clone(),
+            oom_score_adj: role.oom_score_adj,
+            survive: role.survive,
+            gpu: role.gpu.clone(),
+        })
+    }
+
+    /// A command that runs where the process runs, as what it runs as: a look at it, not it.
+    pub(crate) fn look(&self, command: &[String]) -> Option<Self> {
+        let (script, args) = command.split_first()?;
+        Some(Self { script: script.clone(), args: args.to_vec(), survive: false, gpu: None, ..self.clone() })
     }
 }
 

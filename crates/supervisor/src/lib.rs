@@ -24,26 +24,37 @@
 //! assert_eq!(effect, Some(Effect::Sweep { kill_at: now }));
 //! ```
 
+mod adopt;
+mod cgroup;
 mod core;
-mod entrance;
+mod gpu;
 mod launcher;
 mod linux;
 mod log;
 mod metrics;
+#[cfg(feature = "nvml")]
+mod nvml;
 mod probe;
 mod proc;
+mod recipe;
+#[allow(unsafe_code, reason = "the only module that may: it forks")]
+mod spawn;
 mod supervisor;
+mod table;
 mod task;
+mod users;
 
 pub use crate::core::{
     Backoff, Effect, End, Event, Exit, Fleet, Gate, Level, Link, Met, Order, Pid, Policy, Process,
     ProcessState, Purpose, Restart, Run, Time, Trouble, step,
 };
-pub use entrance::Entrance;
+pub use gpu::{Card, Gpus, Holder};
 pub use launcher::{Launched, Launcher, Output, Plan};
 pub use linux::Linux;
 pub use log::{Form, Keep, LogReader, Logs};
 pub use metrics::{MemorySource, Meter, Resources, Usage};
+#[cfg(feature = "nvml")]
+pub use nvml::Nvml;
 pub use supervisor::{FleetStatus, Status, Supervisor};
 
 #[cfg(test)]

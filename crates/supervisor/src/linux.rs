@@ -1,31 +1,34 @@
-//! The real launcher. With [`entrance`](crate::entrance), the only place that calls the kernel about processes.
+//! The real launcher.
 //!
 //! Three parts share one table of the processes that live: a thread that starts them (they are killed when it ends,
-//! so it lives as long as the launcher), a task that reaps whatever dies below us, and the callers, who signal. Reaping
-//! and signalling hold the table's lock, so that a signal never reaches a process that has the number of a dead one.
+//! so it lives as long as the launcher), a task that reaps whatever dies below us, and the callers, who signal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::process::Stdio;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use ecosystem::StopSignal;
-use rustix::process::{Signal, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group, wait};
+use ecosystem::{Ecosystem, StopSignal};
+use rustix::process::{Signal, pidfd_send_signal};
 use spec::ids::ProcessName;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::adopt::{self, Inherited, Memory, Survivor};
+use crate::cgroup::Cgroups;
 use crate::core::{Exit, Pid};
-use crate::entrance::Entrance;
+use crate::gpu::{self, Gpus};
 use crate::launcher::{Launched, Launcher, Output, Plan};
-use crate::proc;
+use crate::proc::{self, Identity, Stat};
+use crate::recipe::{recipe, why};
+use crate::spawn::{self, Failure, Recipe, Wires};
+use crate::table::{Table, raw};
 
 /// The variable that marks what a process starts, however far it moves away. Its value is unique to the supervisor's
 /// run and the process.
@@ -35,6 +38,8 @@ pub(crate) const MARKER: &str = "ROSTER_PROCESS";
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// For the kernel to end what was killed; what is in an uninterruptible call can take longer, and is then reported.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// For what an earlier supervisor has left and nobody wants any more.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Starts processes on Linux. There is one in a program, which has no children besides: it reaps all of them.
 #[derive(Debug)]
@@ -42,58 +47,40 @@ pub struct Linux {
     requests: mpsc::Sender<Request>,
     table: Arc<Table>,
     reaper: JoinHandle<()>,
-    /// Unique to this run of the supervisor.
-    token: String,
+    /// Ourselves.
+    own: Identity,
+    cgroups: Option<Cgroups>,
+    gpus: Option<Arc<dyn Gpus>>,
+    memory: Memory,
+    /// What an earlier supervisor has left, until it is adopted or ended.
+    inherited: Mutex<BTreeMap<ProcessName, Survivor>>,
+    /// The markers of what was adopted.
+    adopted: Mutex<BTreeMap<Pid, String>>,
 }
 
-#[derive(Debug)]
+/// One start. It holds secrets.
 struct Request {
-    plan: Plan,
-    marker: String,
-    output: Output,
+    recipe: Recipe,
+    out: OwnedFd,
+    err: OwnedFd,
     report: OwnedFd,
+    cgroup: Option<OwnedFd>,
     answer: oneshot::Sender<io::Result<Launched>>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    live: Mutex<BTreeMap<i32, oneshot::Sender<Exit>>>,
-    /// Something has been reaped.
-    reaped: Notify,
-}
-
-impl Table {
-    fn live(&self) -> MutexGuard<'_, BTreeMap<i32, oneshot::Sender<Exit>>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn signal(&self, pid: Pid, signal: Signal) {
-        let live = self.live();
-        let raw = raw(pid);
-        if let Some(group) = proc::pid(raw).filter(|_| live.contains_key(&raw)) {
-            // It has not been reaped, so its number is its own; it may be dead, which is no error.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-
-    fn reap(&self) {
-        let mut live = self.live();
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            // What is not in the table was orphaned, and we are its parent now.
-            if let Some(waiting) = live.remove(&pid.as_raw_nonzero().get()) {
-                let _ = waiting.send(exit(status));
-            }
-        }
-        drop(live);
-        self.reaped.notify_waiters();
-    }
 }
 
 impl Linux {
     /// Becomes the parent of whatever is orphaned below this program, and starts to reap. Call it within a Tokio
     /// runtime with IO and time.
-    pub fn begin(entrance: Entrance) -> io::Result<Self> {
-        rustix::process::set_child_subreaper(Some(getpid()))?;
+    ///
+    /// `memory` is a file in which processes that `survive` are remembered, so that the next supervisor adopts them if
+    /// this one is killed. Without it nothing survives. If it says that another one was killed, what that one has left
+    /// and `ecosystem` does not want to survive is ended here. Fails when the other one lives.
+    pub async fn begin(memory: Option<PathBuf>, ecosystem: &Ecosystem) -> io::Result<Self> {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        // What is open belongs to whoever started this program.
+        close_fds::set_fds_cloexec(3, &[]);
+        let own = Identity::own();
+        let (memory, inherited) = Memory::begin(memory, own)?;
         let table = Arc::new(Table::default());
         let mut children = signal(SignalKind::child())?;
         let reaper = tokio::spawn({
@@ -108,41 +95,161 @@ impl Linux {
         std::thread::Builder::new().name("launcher".into()).spawn({
             let table = table.clone();
             move || {
+                let blocked = spawn::block_signals().map_err(|it| it.kind());
                 for it in orders {
-                    let launched = spawn(&entrance, &table, &it);
-                    // The other ends of these pipes are read to their end.
-                    drop((it.output, it.report));
+                    let launched = blocked.map_err(Into::into).and_then(|()| launch(&table, &it));
                     let _ = it.answer.send(launched);
                 }
             }
         })?;
-        Ok(Self { requests, table, reaper, token: format!("{}.{}", own(), proc::started(own())) })
+        let linux = Self {
+            requests,
+            table,
+            reaper,
+            own,
+            cgroups: Cgroups::find(),
+            gpus: None,
+            memory,
+            inherited: Mutex::default(),
+            adopted: Mutex::default(),
+        };
+        linux.inherit(inherited, ecosystem).await?;
+        Ok(linux)
+    }
+
+    /// Looks at the cards before a process that holds one is started.
+    #[must_use]
+    pub fn with_gpus(mut self, gpus: impl Gpus) -> Self {
+        self.gpus = Some(Arc::new(gpus));
+        self
+    }
+
+    /// Takes over what is to survive, and ends the rest of what an earlier supervisor has left.
+    async fn inherit(&self, from: Inherited, ecosystem: &Ecosystem) -> io::Result<()> {
+        let Some(supervisor) = from.supervisor else { return Ok(()) };
+        let wanted = |name: &ProcessName| {
+            ecosystem.apps.iter().any(|it| it.roster.survive && it.name == *name)
+        };
+        let (kept, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            from.survivors.into_iter().partition(|(name, _)| wanted(name));
+        for name in rest.keys() {
+            self.memory.put(name, None)?;
+        }
+        let theirs = |marker: String| {
+            let started_by = marker.split_once(':').and_then(|(it, _)| Identity::parse(it));
+            !kept.values().any(|it| it.marker == marker)
+                && (started_by == Some(supervisor) || rest.values().any(|it| it.marker == marker))
+        };
+        let left = || proc::all().into_iter().filter(|it| adopt::marker(*it).is_some_and(theirs)).collect();
+        self.end(FAREWELL, None, left).await;
+        if let Some(cgroups) = &self.cgroups {
+            cgroups.remove(supervisor);
+        }
+        *self.inherited() = kept;
+        Ok(())
+    }
+
+    fn inherited(&self) -> MutexGuard<'_, BTreeMap<ProcessName, Survivor>> {
+        self.inherited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn adopted(&self) -> MutexGuard<'_, BTreeMap<Pid, String>> {
+        self.adopted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn marker(&self, name: &ProcessName) -> String {
-        format!("{}:{name}", self.token)
+        format!("{}:{name}", self.own)
     }
 
-    /// Ends everything that `left` finds, again and again until it finds nothing.
-    async fn end(&self, patience: Duration, left: impl Fn() -> Vec<i32> + Send) -> usize {
+    /// Whether a process is one of those that we run, or below one.
+    fn is_ours(&self, pid: i32) -> bool {
+        let (own, adopted) = (proc::own(), self.adopted().keys().map(|it| raw(*it)).collect::<BTreeSet<_>>());
+        let parents = std::iter::successors(Some(pid), |it| Stat::of(*it).map(|it| it.parent));
+        parents.take_while(|it| *it > 0).any(|it| it == own || adopted.contains(&it))
+    }
+
+    /// Why the card of a process is not free for it, if it is not.
+    async fn held(&self, plan: &Plan) -> Option<String> {
+        let (claim, gpus) = (plan.gpu.clone()?, self.gpus.clone()?);
+        let identity = claim.identity.clone();
+        let label = claim.label.clone();
+        match tokio::task::spawn_blocking(move || gpus.card(&identity)).await {
+            Ok(Ok(card)) => gpu::held(&claim, &card, |it| self.is_ours(it)),
+            Ok(Err(why)) => Some(format!("its card {label} cannot be seen: {why}")),
+            Err(_) => Some(format!("the look at its card {label} has failed")),
+        }
+    }
+
+    /// The process that an earlier supervisor has left, if it is what `plan` would start; otherwise it is ended.
+    async fn adopt(&self, plan: &Plan, output: &mut Option<Output>) -> Option<Launched> {
+        let survivor = self.inherited().remove(&plan.name)?;
+        let same = plan.survive && survivor.plan == adopt::digest(plan);
+        let handle = survivor.process.handle().filter(|_| same);
+        let handles = handle.and_then(|it| {
+            let other = it.try_clone().ok()?;
+            Some((spawn::end_of(it).ok()?, other))
+        });
+        let Some((ended, pidfd)) = handles else {
+            let Survivor { process, marker, .. } = &survivor;
+            self.end(FAREWELL, Some(marker), || self.left_of(process.pid, marker, proc::all())).await;
+            return None;
+        };
+        let pid = Pid(u32::try_from(survivor.process.pid).ok()?.try_into().ok()?);
+        self.table.adopt(pid, pidfd);
+        self.adopted().insert(pid, survivor.marker.clone());
+        let Output { out, err } = output.take()?;
+        for (from, to) in survivor.output().into_iter().zip([out, err]) {
+            if let Some(from) = from {
+                tokio::spawn(forward(from, to));
+            }
+        }
+        let (dead, exit) = oneshot::channel();
+        let table = self.table.clone();
+        tokio::spawn(async move {
+            // A handle that cannot be waited for is one of a process that is gone.
+            let _ = ended.readable().await;
+            table.lose(pid);
+            let _ = dead.send(Exit::Unknown);
+        });
+        Some(Launched { pid, exit })
+    }
+
+    /// What the run `pid` of a process has left among `suspects` and below them, and in its control group.
+    fn left_of(&self, pid: i32, marker: &str, suspects: impl IntoIterator<Item = i32>) -> BTreeSet<i32> {
+        let theirs = |it: &i32| {
+            Stat::of(*it).is_some_and(|it| it.session == pid || it.group == pid)
+                || adopt::marker(*it).is_some_and(|it| it == marker)
+        };
+        let mut left = proc::trees(suspects.into_iter().filter(theirs));
+        left.extend(self.cgroups.iter().flat_map(|it| it.members(marker)));
+        left
+    }
+
+    /// Ends everything that `left` finds, and the control group of `marker`, again and again until nothing is found.
+    /// Returns how many could not be ended.
+    async fn end(&self, patience: Duration, marker: Option<&str>, left: impl Fn() -> BTreeSet<i32> + Send) -> usize {
         let kill_at = Instant::now() + patience;
         let give_up_at = kill_at + KILL_PATIENCE;
         let mut asked = BTreeSet::new();
         loop {
             // Listening comes first: what dies after the look is heard.
             let reaped = self.table.reaped.notified();
-            let left = left();
+            let left: Vec<_> = left().into_iter().filter_map(Identity::of).collect();
             let now = Instant::now();
             if left.is_empty() || now >= give_up_at {
                 return left.len();
             }
+            if let (true, Some(cgroups), Some(marker)) = (now >= kill_at, &self.cgroups, marker) {
+                cgroups.kill(marker);
+            }
             for it in left {
                 let signal = if now >= kill_at { Signal::KILL } else { Signal::TERM };
-                if let Some(pid) = proc::pid(it).filter(|_| signal == Signal::KILL || asked.insert(it)) {
-                    let _ = kill_process(pid, signal);
+                if signal == Signal::KILL || asked.insert(it) {
+                    // It may have ended meanwhile, which is what was wanted.
+                    let _ = it.handle().map(|it| pidfd_send_signal(it, signal));
                 }
             }
-            let _ = timeout(LOOK_AGAIN, reaped).await;
+            let _ = timeout(LOOK_AGAIN.min(kill_at.max(now + Duration::from_millis(1)) - now), reaped).await;
         }
     }
 }
@@ -155,20 +262,41 @@ impl Drop for Linux {
 
 impl Launcher for Linux {
     async fn launch(&self, plan: &Plan, output: Output) -> Result<Launched, Arc<str>> {
+        let mut output = Some(output);
+        if let Some(adopted) = self.adopt(plan, &mut output).await {
+            return Ok(adopted);
+        }
+        let Some(Output { mut out, mut err }) = output else { return Err("it ended while it was adopted".into()) };
+        if let Some(why) = self.held(plan).await {
+            return Err(why.into());
+        }
         let failed = |error: io::Error| -> Arc<str> { error.to_string().into() };
+        let marker = self.marker(&plan.name);
+        let recipe = recipe(plan, (MARKER, &marker))?;
+        if plan.survive {
+            (out, err) = (adopt::reopened(&out).map_err(failed)?, adopt::reopened(&err).map_err(failed)?);
+        }
+        let cgroup = self.cgroups.as_ref().map(|it| it.enter(&marker)).transpose().map_err(failed)?;
         let (reports, report) = io::pipe().map_err(failed)?;
         let (answer, answered) = oneshot::channel();
-        let (plan, marker) = (plan.clone(), self.marker(&plan.name));
-        let request = Request { plan, marker, output, report: report.into(), answer };
+        let request = Request { recipe, out, err, report: report.into(), cgroup, answer };
         let gone = || Arc::from("the launcher ended");
         self.requests.send(request).map_err(|_| gone())?;
         let launched = answered.await.map_err(|_| gone())?.map_err(failed)?;
+        if plan.survive {
+            let process = Identity::of(raw(launched.pid));
+            let survivor = process.map(|process| Survivor { process, marker, plan: adopt::digest(plan) });
+            self.memory.put(&plan.name, survivor).map_err(failed)?;
+        }
 
         // The report is closed, empty, when the child's own program runs.
         let mut reports = pipe::Receiver::from_owned_fd(reports.into()).map_err(failed)?;
-        let mut why = String::new();
-        reports.read_to_string(&mut why).await.map_err(failed)?;
-        if why.is_empty() { Ok(launched) } else { Err(why.into()) }
+        let mut report = Vec::new();
+        reports.read_to_end(&mut report).await.map_err(failed)?;
+        match Failure::read(&report) {
+            None => Ok(launched),
+            Some(it) => Err(why(plan, it).into()),
+        }
     }
 
     fn ask(&self, pid: Pid, signal: StopSignal) {
@@ -176,6 +304,10 @@ impl Launcher for Linux {
             StopSignal::Term => Signal::TERM,
             StopSignal::Int => Signal::INT,
             StopSignal::Quit => Signal::QUIT,
+            StopSignal::Hup => Signal::HUP,
+            StopSignal::Usr1 => Signal::USR1,
+            StopSignal::Usr2 => Signal::USR2,
+            StopSignal::Winch => Signal::WINCH,
         };
         self.table.signal(pid, signal);
     }
@@ -185,58 +317,59 @@ impl Launcher for Linux {
     }
 
     async fn sweep(&self, name: &ProcessName, pid: Pid, patience: Duration) -> usize {
-        let (pid, variable) = (raw(pid), format!("{MARKER}={}", self.marker(name)));
-        // Its orphans are ours now; what is below another process that lives belongs to that one.
-        let left = || {
-            let (all, others) = (proc::all(), self.table.live().keys().copied().collect());
-            let orphans = proc::descendants(&all, own(), &others);
-            let theirs = |it: &i32| {
-                all.get(it).is_some_and(|it| it.session == pid || it.group == pid)
-                    || proc::has_variable(*it, &variable)
-            };
-            let heads: Vec<i32> = orphans.into_iter().filter(theirs).collect();
-            let below = heads.iter().flat_map(|it| proc::descendants(&all, *it, &others));
-            let mut left: Vec<i32> = heads.iter().copied().chain(below).collect();
-            left.sort_unstable();
-            left.dedup();
-            left
+        let adopted = self.adopted().remove(&pid);
+        let own = adopted.is_none();
+        let marker = adopted.unwrap_or_else(|| self.marker(name));
+        let empty = || self.cgroups.as_ref().is_none_or(|it| it.is_empty(&marker));
+        let left = if own && self.table.nothing_orphaned() && empty() {
+            0
+        } else {
+            // What our children leave becomes ours; what adopted ones leave becomes somebody else's.
+            let suspects = || if own { self.table.orphans() } else { proc::all().into_iter().collect() };
+            self.end(patience, Some(&marker), || self.left_of(raw(pid), &marker, suspects())).await
         };
-        self.end(patience, left).await
+        // If it cannot be written, the next supervisor finds out that the process has ended.
+        let _ = self.memory.put(name, None);
+        left
     }
 
     async fn finish(&self) -> usize {
-        self.end(Duration::ZERO, || proc::descendants(&proc::all(), own(), &BTreeSet::new())).await
+        let survivors = std::mem::take(&mut *self.inherited());
+        let left = self
+            .end(Duration::ZERO, None, || {
+                let mut left = proc::trees(proc::children(proc::own()));
+                for it in survivors.values() {
+                    left.extend(self.left_of(it.process.pid, &it.marker, proc::all()));
+                }
+                left
+            })
+            .await;
+        self.memory.end();
+        if let Some(cgroups) = &self.cgroups {
+            cgroups.remove(self.own);
+        }
+        left
     }
 }
 
-fn spawn(entrance: &Entrance, table: &Table, request: &Request) -> io::Result<Launched> {
-    let Request { plan, marker, output, report, .. } = request;
-    let mut command = entrance.command(&plan.cwd, &plan.script, &plan.args);
-    command.env_clear();
-    command.envs(plan.env.iter().map(|(key, value)| (key.as_str(), value.expose())));
-    command.env(MARKER, marker);
-    let stdio = |fd: &OwnedFd| Ok::<_, io::Error>(Stdio::from(File::from(fd.try_clone()?)));
-    command.stdin(stdio(report)?).stdout(stdio(&output.out)?).stderr(stdio(&output.err)?);
+/// In the launcher's thread.
+fn launch(table: &Table, it: &Request) -> io::Result<Launched> {
+    let cgroup = it.cgroup.as_ref().map(AsFd::as_fd);
+    let wires = Wires { out: it.out.as_fd(), err: it.err.as_fd(), report: it.report.as_fd(), cgroup };
     let (dead, exit) = oneshot::channel();
     // Until it is in the table nobody may reap it.
     let mut live = table.live();
-    let id = command.spawn()?.id();
-    live.insert(i32::try_from(id).map_err(io::Error::other)?, dead);
-    let pid = Pid(id.try_into().map_err(io::Error::other)?);
-    Ok(Launched { pid, exit })
+    let child = spawn::spawn(&it.recipe, wires)?;
+    live.insert(child, dead);
+    let pid = u32::try_from(child.as_raw_nonzero().get()).ok().and_then(|it| it.try_into().ok());
+    Ok(Launched { pid: Pid(pid.ok_or_else(|| io::Error::other("a process without a number"))?), exit })
 }
 
-fn own() -> i32 {
-    getpid().as_raw_nonzero().get()
-}
-
-fn raw(pid: Pid) -> i32 {
-    i32::try_from(pid.0.get()).unwrap_or_default()
-}
-
-fn exit(status: WaitStatus) -> Exit {
-    match status.exit_status() {
-        Some(code) => Exit::Code(code),
-        None => Exit::Signal(status.terminating_signal().unwrap_or_default()),
+/// Passes on what an adopted process writes.
+async fn forward(from: OwnedFd, to: OwnedFd) {
+    let ends = (pipe::Receiver::from_owned_fd(from), pipe::Sender::from_owned_fd(to));
+    if let (Ok(mut from), Ok(mut to)) = ends {
+        // It ends with the process, or with whoever reads.
+        let _ = tokio::io::copy(&mut from, &mut to).await;
     }
 }

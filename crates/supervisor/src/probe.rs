@@ -48,6 +48,7 @@ async fn look<L: Launcher>(probe: &Probe, plan: &Plan, launcher: &L) -> bool {
         Probe::Process => true,
         Probe::File { path } => std::fs::exists(path).unwrap_or_default(),
         Probe::Exec { command } => exec(command, plan, launcher).await,
+        Probe::Log { line: _ } => false,
         Probe::Tcp { port } => {
             matches!(timeout(PATIENCE, TcpStream::connect(("127.0.0.1", *port))).await, Ok(Ok(_)))
         }
@@ -61,8 +62,7 @@ async fn look<L: Launcher>(probe: &Probe, plan: &Plan, launcher: &L) -> bool {
 
 /// Runs a command where the process runs, with its environment.
 async fn exec<L: Launcher>(command: &[String], plan: &Plan, launcher: &L) -> bool {
-    let Some((script, args)) = command.split_first() else { return false };
-    let plan = Plan { script: script.clone(), args: args.to_vec(), ..plan.clone() };
+    let Some(plan) = plan.look(command) else { return false };
     let null = || std::fs::File::options().write(true).open("/dev/null").map(Into::into);
     let (Ok(out), Ok(err)) = (null(), null()) else { return false };
     let Ok(child) = launcher.launch(&plan, Output { out, err }).await else { return false };

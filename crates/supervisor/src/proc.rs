@@ -1,9 +1,12 @@
 //! What `/proc` says about processes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fmt::{self, Display, Formatter};
 use std::fs;
+use std::os::fd::OwnedFd;
 
-use rustix::process::Pid;
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use serde::{Deserialize, Serialize};
 
 /// One line of `/proc/*/stat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub(crate) struct Stat {
     pub parent: i32,
     pub group: i32,
     pub session: i32,
+    /// When it was started, in clock ticks since boot: with its number, unique until the next boot.
+    pub started: u64,
 }
 
 impl Stat {
@@ -20,54 +25,113 @@ impl Stat {
         let mut fields = line.rsplit_once(')')?.1.split_ascii_whitespace();
         let dead = matches!(fields.next()?, "Z" | "X");
         let mut number = || fields.next()?.parse().ok();
-        Some(Self { dead, parent: number()?, group: number()?, session: number()? })
+        let (parent, group, session) = (number()?, number()?, number()?);
+        let started = fields.nth(15)?.parse().ok()?;
+        Some(Self { dead, parent, group, session, started })
+    }
+
+    /// Of a process, if there is one of that number.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        // The name of a process may be no UTF-8.
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        Self::parse(&String::from_utf8_lossy(&stat))
     }
 }
 
+/// Which process: its number, and when it was started, in clock ticks since boot. Unique until the next boot. In text
+/// `number.start`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    pub pid: i32,
+    pub started: u64,
+}
+
+impl Identity {
+    /// Of the process that has the number now, unless it is dead.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Stat::of(pid).filter(|it| !it.dead).map(|it| Self { pid, started: it.started })
+    }
+
+    /// Ourselves.
+    pub(crate) fn own() -> Self {
+        Self::of(own()).unwrap_or(Self { pid: own(), started: 0 })
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (pid, started) = text.split_once('.')?;
+        Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
+    }
+
+    pub(crate) fn lives(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
+    /// A handle on it, and on no other process that has its number since; `None` when it has ended.
+    pub(crate) fn handle(self) -> Option<OwnedFd> {
+        let pidfd = pidfd_open(rustix::process::Pid::from_raw(self.pid)?, PidfdFlags::NONBLOCK).ok()?;
+        self.lives().then_some(pidfd)
+    }
+}
+
+impl Display for Identity {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.pid, self.started)
+    }
+}
+
+/// Our number.
+pub(crate) fn own() -> i32 {
+    getpid().as_raw_nonzero().get()
+}
+
 /// Every process that can be seen, those that have ended and not been reaped included.
-pub(crate) fn all() -> BTreeMap<i32, Stat> {
+pub(crate) fn all() -> Vec<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| {
-        // The name of a process may be no UTF-8.
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        Some((pid, Stat::parse(&String::from_utf8_lossy(&stat))?))
-    })
-    .collect()
+    entries.filter_map(|it| it.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// When a process was started, in clock ticks since boot: with its number, unique until the next boot.
-pub(crate) fn started(pid: i32) -> u64 {
-    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let stat = String::from_utf8_lossy(&stat);
-    let field = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19));
-    field.and_then(|it| it.parse().ok()).unwrap_or_default()
-}
-
-/// Whether the environment that a process was started with has `variable`, given as `NAME=value`.
-pub(crate) fn has_variable(pid: i32, variable: &str) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.split(|it| *it == 0).any(|it| it == variable.as_bytes())
-}
-
-/// Those of `all` that live and descend from `root`, without the trees of `others`.
-pub(crate) fn descendants(all: &BTreeMap<i32, Stat>, root: i32, others: &BTreeSet<i32>) -> Vec<i32> {
-    let (mut found, mut parents) = (Vec::new(), vec![root]);
-    while let Some(parent) = parents.pop() {
-        let children = all.iter().filter(|(pid, it)| it.parent == parent && !others.contains(pid));
-        for (&pid, stat) in children {
-            parents.push(pid);
-            if !stat.dead {
-                found.push(pid);
+/// The children of a process, those that have ended and not been reaped included.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut children = Vec::new();
+    for thread in threads.map(|it| it.path()) {
+        match fs::read_to_string(thread.join("children")) {
+            Ok(list) => children.extend(list.split_ascii_whitespace().filter_map(|it| it.parse::<i32>().ok())),
+            // The thread has ended, or the kernel was built without CONFIG_PROC_CHILDREN.
+            Err(_) if thread.exists() => {
+                let theirs = |it: &i32| Stat::of(*it).is_some_and(|it| it.parent == pid);
+                return all().into_iter().filter(theirs).collect();
             }
+            Err(_) => {}
+        }
+    }
+    children
+}
+
+/// `heads` and everything below them.
+pub(crate) fn trees(heads: impl IntoIterator<Item = i32>) -> BTreeSet<i32> {
+    let (mut found, mut next) = (BTreeSet::new(), heads.into_iter().collect::<Vec<_>>());
+    while let Some(pid) = next.pop() {
+        if found.insert(pid) {
+            next.extend(children(pid));
         }
     }
     found
 }
 
-/// A number of the kernel as a process, unless it is none.
-pub(crate) fn pid(raw: i32) -> Option<Pid> {
-    Pid::from_raw(raw)
+/// The value of a variable in the environment that a process was started with.
+pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = environment.split(|it| *it == 0).find_map(|it| it.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    String::from_utf8(value.to_vec()).ok()
+}
+
+/// The name of a process's program, as the kernel keeps it: at most 15 bytes.
+#[cfg(feature = "nvml")]
+pub(crate) fn name(pid: i32) -> Option<String> {
+    let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
 #[cfg(test)]
@@ -76,22 +140,18 @@ mod tests {
 
     #[test]
     fn a_name_with_brackets_and_spaces_is_no_field() {
-        let stat = Stat { dead: true, parent: 1, group: 7, session: 5 };
-        assert_eq!(Stat::parse("42 (a) b (c) Z 1 7 5 0 -1"), Some(stat));
+        let stat = Stat { dead: true, parent: 1, group: 7, session: 5, started: 99 };
+        let line = "42 (a) b (c) Z 1 7 5 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 99 1000";
+        assert_eq!(Stat::parse(line), Some(stat));
         assert_eq!(Stat::parse("42 (a"), None);
     }
 
     #[test]
-    fn a_tree_is_followed_through_the_dead_and_not_into_others() {
-        let stat = |parent, dead| Stat { dead, parent, group: 0, session: 0 };
-        let all = BTreeMap::from([
-            (2, stat(1, false)),
-            (3, stat(2, true)),
-            (4, stat(3, false)),
-            (5, stat(1, false)),
-            (6, stat(5, false)),
-            (7, stat(9, false)),
-        ]);
-        assert_eq!(descendants(&all, 1, &BTreeSet::from([5])), [2, 4]);
+    fn a_process_is_below_its_parent() {
+        let own = own();
+        let parent = Stat::of(own).unwrap().parent;
+        assert!(parent == 0 || children(parent).contains(&own));
+        assert!(trees([own]).contains(&own));
+        assert_eq!(variable(own, "NO_SUCH_VARIABLE_OF_OURS"), None);
     }
 }

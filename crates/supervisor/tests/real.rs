@@ -193,8 +193,8 @@ fn a_broken_process_says_why_and_leaves_its_neighbours_alone() {
         .collect();
     told.sort();
     insta::assert_snapshot!(told.join("\n"), @r"
-    a-missing failed: could not be started: its program `/no/such/program` cannot be run: No such file or directory (os error 2)
-    b-nowhere failed: could not be started: its working directory `/no/such/folder` cannot be entered: No such file or directory (os error 2)
+    a-missing failed: could not be started: its program `/no/such/program` does not exist: install it, or correct `script`
+    b-nowhere failed: could not be started: its working directory `/no/such/folder` does not exist: create it, or correct `cwd`
     c-silent failed: could not be started: its log file `/proc/no.log` cannot be written: No such file or directory (os error 2)
     d-fine healthy
     ");

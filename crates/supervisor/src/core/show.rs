@@ -69,6 +69,7 @@ impl Display for Exit {
         match self {
             Self::Code(code) => write!(f, "ended with {code}"),
             Self::Signal(signal) => write!(f, "ended by signal {signal}"),
+            Self::Unknown => f.write_str("ended, adopted and so without a word"),
         }
     }
 }

@@ -171,6 +171,8 @@ pub enum Exit {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+    /// Nobody can say: it was adopted, and only the parent of a process is told.
+    Unknown,
 }
 
 /// How it came that a process is down and stays down.

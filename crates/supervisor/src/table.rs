@@ -1,0 +1,114 @@
+//! The processes that live, and who waits for their end.
+//!
+//! Reaping and signalling hold the table's lock, so that a signal never reaches a process that has the number of a dead
+//! one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{
+    Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_send_signal, wait,
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::core::{Exit, Pid};
+use crate::proc;
+
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    live: Mutex<Live>,
+    /// Something has been reaped.
+    pub reaped: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    /// Our children.
+    children: BTreeMap<i32, oneshot::Sender<Exit>>,
+    /// What an earlier supervisor started and we cannot reap.
+    adopted: BTreeMap<i32, OwnedFd>,
+    /// Whether nothing had been orphaned to us when somebody last looked; unknown since something was reaped.
+    nothing_orphaned: Option<bool>,
+}
+
+impl Live {
+    pub(crate) fn insert(&mut self, pid: rustix::process::Pid, dead: oneshot::Sender<Exit>) {
+        self.children.insert(pid.as_raw_nonzero().get(), dead);
+    }
+}
+
+impl Table {
+    /// Until a new child is in the table nobody may reap it: it is started with the table locked.
+    pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn adopt(&self, pid: Pid, pidfd: OwnedFd) {
+        self.live().adopted.insert(raw(pid), pidfd);
+    }
+
+    /// An adopted process has ended.
+    pub(crate) fn lose(&self, pid: Pid) {
+        self.live().adopted.remove(&raw(pid));
+        self.reaped.notify_waiters();
+    }
+
+    /// Sends a signal to a process and its group, unless it has ended. What others in the group of an adopted process
+    /// do not hear is ended by the sweep.
+    pub(crate) fn signal(&self, pid: Pid, signal: Signal) {
+        let live = self.live();
+        let raw = raw(pid);
+        if let Some(pidfd) = live.adopted.get(&raw) {
+            let _ = pidfd_send_signal(pidfd, signal);
+        }
+        if let Some(group) = rustix::process::Pid::from_raw(raw).filter(|_| live.children.contains_key(&raw)) {
+            // It has not been reaped, so its number is its own; it may be dead, which is no error.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    pub(crate) fn reap(&self) {
+        let mut live = self.live();
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            live.nothing_orphaned = None;
+            // What is not in the table was orphaned, and we are its parent now.
+            if let Some(waiting) = live.children.remove(&pid.as_raw_nonzero().get()) {
+                let _ = waiting.send(exit(status));
+            }
+        }
+        drop(live);
+        self.reaped.notify_waiters();
+    }
+
+    /// Whether none of the children that have been reaped has left anything: whatever they had started would be our
+    /// child now, or below one. One look serves all that have ended before it.
+    pub(crate) fn nothing_orphaned(&self) -> bool {
+        let mut live = self.live();
+        if live.nothing_orphaned.is_none() {
+            live.nothing_orphaned = Some(orphans(&live).is_empty());
+        }
+        live.nothing_orphaned.unwrap_or_default()
+    }
+
+    /// Our children that we have not started. Nothing is reaped while we look.
+    pub(crate) fn orphans(&self) -> BTreeSet<i32> {
+        orphans(&self.live())
+    }
+}
+
+fn orphans(live: &Live) -> BTreeSet<i32> {
+    proc::children(proc::own()).into_iter().filter(|it| !live.children.contains_key(it)).collect()
+}
+
+/// A process's number as the kernel's calls take it.
+pub(crate) fn raw(pid: Pid) -> i32 {
+    i32::try_from(pid.0.get()).unwrap_or_default()
+}
+
+fn exit(status: WaitStatus) -> Exit {
+    match status.exit_status() {
+        Some(code) => Exit::Code(code),
+        None => Exit::Signal(status.terminating_signal().unwrap_or_default()),
+    }
+}
