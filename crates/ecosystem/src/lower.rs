@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spec::ids::{EnvKey, ProcessName, ServiceName};
 use spec::model::{
-    AllocationPlan, Binding, Connector, EnvNeed, Installer, Isolation, LocalService, Occupies, Placement, Serves,
-    ServiceInstance, ServiceType, WorkerInstance,
+    AllocationPlan, Binding, Connector, EnvNeed, Installer, Isolation, LocalService, Occupies, Placement,
+    Serves, ServiceInstance, ServiceType, WorkerInstance,
 };
 use spec::notes::{Finding, Located, errors};
 
@@ -127,11 +127,8 @@ impl Lowering<'_> {
             Occupies::Gpu { vram_mib, .. } => Some(vram_mib.get()),
             Occupies::Machine { .. } => None,
         };
-        let gpu = device.map(|it| GpuClaim {
-            label: it.label.clone(),
-            identity: it.identity.clone(),
-            vram_mib,
-        });
+        let gpu =
+            device.map(|it| GpuClaim { label: it.label.clone(), identity: it.identity.clone(), vram_mib });
         let depends_on = (local.installer.iter())
             .map(|it| Dependency { name: installer_name(*it), until: Until::Completed })
             .collect();

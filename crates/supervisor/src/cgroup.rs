@@ -29,7 +29,8 @@ impl Cgroups {
         let found = (delegated(&top, &path) && writable(&top)).then_some(Self { top })?;
         // A supervisor that was killed could not remove its own.
         for it in groups_in(&found.top) {
-            let supervisor = it.file_name().and_then(|it| it.to_str()?.strip_prefix(OURS)).and_then(Identity::parse);
+            let supervisor =
+                it.file_name().and_then(|it| it.to_str()?.strip_prefix(OURS)).and_then(Identity::parse);
             if supervisor.is_some_and(|it| !it.lives()) {
                 remove(&it);
             }

@@ -98,7 +98,10 @@ impl Linux {
                 let blocked = spawn::block_signals().map_err(|it| it.kind());
                 for it in orders {
                     let launched = blocked.map_err(Into::into).and_then(|()| launch(&table, &it));
-                    let _ = it.answer.send(launched);
+                    // Nobody waits for what is not wanted any more.
+                    if let Err(Ok(unwanted)) = it.answer.send(launched) {
+                        table.signal(unwanted.pid, Signal::KILL);
+                    }
                 }
             }
         })?;
@@ -127,21 +130,23 @@ impl Linux {
     /// Takes over what is to survive, and ends the rest of what an earlier supervisor has left.
     async fn inherit(&self, from: Inherited, ecosystem: &Ecosystem) -> io::Result<()> {
         let Some(supervisor) = from.supervisor else { return Ok(()) };
-        let wanted = |name: &ProcessName| {
-            ecosystem.apps.iter().any(|it| it.roster.survive && it.name == *name)
-        };
+        let wanted =
+            |name: &ProcessName| ecosystem.apps.iter().any(|it| it.roster.survive && it.name == *name);
         let (kept, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
             from.survivors.into_iter().partition(|(name, _)| wanted(name));
         for name in rest.keys() {
             self.memory.put(name, None)?;
         }
-        let theirs = |marker: String| {
-            let started_by = marker.split_once(':').and_then(|(it, _)| Identity::parse(it));
-            !kept.values().any(|it| it.marker == marker)
-                && (started_by == Some(supervisor) || rest.values().any(|it| it.marker == marker))
+        let with = |is: &dyn Fn(&str) -> bool| -> BTreeSet<i32> {
+            proc::all().into_iter().filter(|it| adopt::marker(*it).is_some_and(|it| is(&it))).collect()
         };
-        let left = || proc::all().into_iter().filter(|it| adopt::marker(*it).is_some_and(theirs)).collect();
-        self.end(FAREWELL, None, left).await;
+        // What they had started should have ended with it: it is not asked again.
+        let started_by = |marker: &str| marker.split_once(':').and_then(|(it, _)| Identity::parse(it));
+        let spared = |marker: &str| kept.values().chain(rest.values()).any(|it| it.marker == marker);
+        let orphaned = || with(&|it| started_by(it) == Some(supervisor) && !spared(it));
+        self.end(Duration::ZERO, None, orphaned).await;
+        let unwanted = || with(&|it| rest.values().any(|unwanted| unwanted.marker == it));
+        self.end(FAREWELL, None, unwanted).await;
         if let Some(cgroups) = &self.cgroups {
             cgroups.remove(supervisor);
         }
@@ -227,7 +232,12 @@ impl Linux {
 
     /// Ends everything that `left` finds, and the control group of `marker`, again and again until nothing is found.
     /// Returns how many could not be ended.
-    async fn end(&self, patience: Duration, marker: Option<&str>, left: impl Fn() -> BTreeSet<i32> + Send) -> usize {
+    async fn end(
+        &self,
+        patience: Duration,
+        marker: Option<&str>,
+        left: impl Fn() -> BTreeSet<i32> + Send,
+    ) -> usize {
         let kill_at = Instant::now() + patience;
         let give_up_at = kill_at + KILL_PATIENCE;
         let mut asked = BTreeSet::new();
@@ -266,7 +276,9 @@ impl Launcher for Linux {
         if let Some(adopted) = self.adopt(plan, &mut output).await {
             return Ok(adopted);
         }
-        let Some(Output { mut out, mut err }) = output else { return Err("it ended while it was adopted".into()) };
+        let Some(Output { mut out, mut err }) = output else {
+            return Err("it ended while it was adopted".into());
+        };
         if let Some(why) = self.held(plan).await {
             return Err(why.into());
         }

@@ -1,15 +1,20 @@
 //! Looks at a process from outside.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ecosystem::{Probe, Probes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::core::{Event, Exit};
+use crate::core::{Event, Exit, Pid, UNHEALTHY_AFTER};
 use crate::launcher::{Launcher, Output, Plan};
+use crate::log::LogReader;
 
 /// Between looks until it is healthy for the first time.
 const WHILE_STARTING: Duration = Duration::from_millis(250);
@@ -18,37 +23,94 @@ const WHILE_RUNNING: Duration = Duration::from_secs(5);
 /// A look that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Who looks at one run, and how it is reached.
+pub(crate) struct View<L> {
+    pub plan: Plan,
+    pub launcher: Arc<L>,
+    /// Its log, from its start on.
+    pub logs: Vec<LogReader>,
+}
+
 /// Looks at one run for as long as it is polled, and tells what it sees together with the number of the run.
 pub(crate) async fn watch<L: Launcher>(
     probes: Probes,
-    plan: Plan,
-    launcher: &L,
+    mut view: View<L>,
     run: u64,
     tell: UnboundedSender<(u64, Event)>,
 ) {
-    while !look(&probes.ready, &plan, launcher).await {
-        sleep(WHILE_STARTING).await;
+    let (said, mut heard) = watch::channel(BTreeSet::new());
+    let mut listeners = JoinSet::new();
+    for log in std::mem::take(&mut view.logs) {
+        listeners.spawn(listen(log, lines(&probes), said.clone()));
+    }
+    for it in probes.startup.iter().chain([&probes.ready]) {
+        while !look(it, &view, &mut heard).await {
+            // What is written is heard at once; for the rest there is no sign.
+            let _ = timeout(WHILE_STARTING, heard.changed()).await;
+        }
     }
     // The task that listens ends after this one.
     let _ = tell.send((run, Event::Ready));
-    let mut period = WHILE_STARTING;
+    let (mut period, mut dead) = (WHILE_STARTING, 0);
     loop {
-        let healthy = look(&probes.health, &plan, launcher).await;
+        let healthy = look(&probes.health, &view, &mut heard).await;
         if healthy {
             period = WHILE_RUNNING;
         }
         let _ = tell.send((run, if healthy { Event::Healthy } else { Event::Unhealthy }));
+        if let Some(live) = &probes.live {
+            dead = if look(live, &view, &mut heard).await { 0 } else { dead + 1 };
+            if dead >= UNHEALTHY_AFTER {
+                let _ = tell.send((run, Event::NotLive(dead)));
+            }
+        }
         sleep(period).await;
     }
 }
 
-async fn look<L: Launcher>(probe: &Probe, plan: &Plan, launcher: &L) -> bool {
-    let variable = |key| plan.env.get(key).and_then(|it| it.expose().to_str()).unwrap_or_default();
+/// What the probes wait for in the log.
+fn lines(probes: &Probes) -> BTreeSet<String> {
+    let all = [Some(&probes.ready), Some(&probes.health), probes.startup.as_ref(), probes.live.as_ref()];
+    let lines = all.into_iter().flatten().filter_map(|it| match it {
+        Probe::Log { line } => Some(line.clone()),
+        _ => None,
+    });
+    lines.collect()
+}
+
+/// Whether any probe needs the log.
+pub(crate) fn listens(probes: &Probes) -> bool {
+    !lines(probes).is_empty()
+}
+
+/// Says which of `wanted` stand in a line of the log.
+async fn listen(mut log: LogReader, wanted: BTreeSet<String>, said: watch::Sender<BTreeSet<String>>) {
+    let longest = wanted.iter().map(String::len).max().unwrap_or_default();
+    let mut text = Vec::new();
+    while said.borrow().len() < wanted.len() {
+        let Ok(Some(bytes)) = log.next().await else { return };
+        text.extend(bytes);
+        for line in &wanted {
+            if text.windows(line.len()).any(|it| it == line.as_bytes()) {
+                said.send_if_modified(|it| it.insert(line.clone()));
+            }
+        }
+        // The beginning of one may stand at the end.
+        text.drain(..text.len().saturating_sub(longest));
+    }
+}
+
+async fn look<L: Launcher>(
+    probe: &Probe,
+    view: &View<L>,
+    heard: &mut watch::Receiver<BTreeSet<String>>,
+) -> bool {
+    let variable = |key| view.plan.env.get(key).and_then(|it| it.expose().to_str()).unwrap_or_default();
     match probe {
         Probe::Process => true,
         Probe::File { path } => std::fs::exists(path).unwrap_or_default(),
-        Probe::Exec { command } => exec(command, plan, launcher).await,
-        Probe::Log { line: _ } => false,
+        Probe::Exec { command } => exec(command, view).await,
+        Probe::Log { line } => heard.borrow_and_update().contains(line),
         Probe::Tcp { port } => {
             matches!(timeout(PATIENCE, TcpStream::connect(("127.0.0.1", *port))).await, Ok(Ok(_)))
         }
@@ -60,15 +122,26 @@ async fn look<L: Launcher>(probe: &Probe, plan: &Plan, launcher: &L) -> bool {
     }
 }
 
-/// Runs a command where the process runs, with its environment.
-async fn exec<L: Launcher>(command: &[String], plan: &Plan, launcher: &L) -> bool {
-    let Some(plan) = plan.look(command) else { return false };
+/// Runs a command where the process runs, with its environment. It ends with whoever waits for it.
+async fn exec<L: Launcher>(command: &[String], view: &View<L>) -> bool {
+    let Some(plan) = view.plan.look(command) else { return false };
     let null = || std::fs::File::options().write(true).open("/dev/null").map(Into::into);
     let (Ok(out), Ok(err)) = (null(), null()) else { return false };
-    let Ok(child) = launcher.launch(&plan, Output { out, err }).await else { return false };
-    let exit = timeout(PATIENCE, child.exit).await;
-    launcher.kill(child.pid);
-    matches!(exit, Ok(Ok(Exit::Code(0))))
+    let Ok(child) = view.launcher.launch(&plan, Output { out, err }).await else { return false };
+    let _ended = Killed { launcher: &*view.launcher, pid: child.pid };
+    matches!(timeout(PATIENCE, child.exit).await, Ok(Ok(Exit::Code(0))))
+}
+
+/// Is killed when it is dropped.
+struct Killed<'a, L: Launcher> {
+    launcher: &'a L,
+    pid: Pid,
+}
+
+impl<L: Launcher> Drop for Killed<'_, L> {
+    fn drop(&mut self) {
+        self.launcher.kill(self.pid);
+    }
 }
 
 /// The status of a GET; `None` when there is no answer, or the address is none that starts with `http://`.

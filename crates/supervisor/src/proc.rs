@@ -97,7 +97,9 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
     let mut children = Vec::new();
     for thread in threads.map(|it| it.path()) {
         match fs::read_to_string(thread.join("children")) {
-            Ok(list) => children.extend(list.split_ascii_whitespace().filter_map(|it| it.parse::<i32>().ok())),
+            Ok(list) => {
+                children.extend(list.split_ascii_whitespace().filter_map(|it| it.parse::<i32>().ok()))
+            }
             // The thread has ended, or the kernel was built without CONFIG_PROC_CHILDREN.
             Err(_) if thread.exists() => {
                 let theirs = |it: &i32| Stat::of(*it).is_some_and(|it| it.parent == pid);
@@ -123,7 +125,9 @@ pub(crate) fn trees(heads: impl IntoIterator<Item = i32>) -> BTreeSet<i32> {
 /// The value of a variable in the environment that a process was started with.
 pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let value = environment.split(|it| *it == 0).find_map(|it| it.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    let value = environment
+        .split(|it| *it == 0)
+        .find_map(|it| it.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
     String::from_utf8(value.to_vec()).ok()
 }
 

@@ -19,7 +19,8 @@ pub(crate) fn recipe(plan: &Plan, marker: (&str, &str)) -> Result<Recipe, String
         CString::new(bytes).map_err(|_| format!("{what} holds a zero byte, which no process can be given"))
     };
     let programs = programs(plan)?;
-    let programs = programs.into_iter().map(|it| text("the path of its program", it.into_os_string().into_vec()));
+    let programs =
+        programs.into_iter().map(|it| text("the path of its program", it.into_os_string().into_vec()));
     let arguments = [&plan.script].into_iter().chain(&plan.args);
     let arguments = arguments.map(|it| text("an argument of it", it.clone().into()));
     let variable = |name: &str, value: &OsStr| {
@@ -118,7 +119,8 @@ pub(crate) fn why(plan: &Plan, failure: Failure) -> String {
 
 fn program(plan: &Plan, errno: Errno) -> String {
     let script = &plan.script;
-    let exists = || programs(plan).is_ok_and(|all| all.iter().any(|it| Path::new(&plan.cwd).join(it).exists()));
+    let exists =
+        || programs(plan).is_ok_and(|all| all.iter().any(|it| Path::new(&plan.cwd).join(it).exists()));
     match errno {
         Errno::NOENT if exists() => {
             format!("its program `{script}` needs an interpreter or a loader that does not exist")
@@ -127,7 +129,9 @@ fn program(plan: &Plan, errno: Errno) -> String {
         Errno::ACCESS | Errno::PERM => {
             format!("its program `{script}` may not be run: no permission (is it an executable file?)")
         }
-        Errno::NOEXEC => format!("its program `{script}` is none: a script begins with a line such as `#!/bin/sh`"),
+        Errno::NOEXEC => {
+            format!("its program `{script}` is none: a script begins with a line such as `#!/bin/sh`")
+        }
         errno => format!("its program `{script}` cannot be run: {errno}"),
     }
 }

@@ -132,7 +132,8 @@ fn mask(how: i32, full: bool) -> Result<(), Errno> {
 /// Forks a child that becomes what `recipe` says, in a session of its own. Called from a thread that lives as long as
 /// its children shall, with every signal blocked.
 pub(crate) fn spawn(recipe: &Recipe, wires: Wires<'_>) -> io::Result<Pid> {
-    let pointers = |all: &[CString]| all.iter().map(|it| it.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
+    let pointers =
+        |all: &[CString]| all.iter().map(|it| it.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
     let (arguments, environment) = (pointers(&recipe.arguments), pointers(&recipe.environment));
     let parent = getpid();
     // SAFETY: the child does what `become_program` does, which is allowed after a fork, and then ends.
@@ -205,7 +206,8 @@ fn become_program(
         rustix::process::umask(umask);
     }
     rustix::process::chdir(recipe.cwd.as_c_str()).map_err(at(Stage::Directory))?;
-    let null = open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(at(Stage::Output))?;
+    let null =
+        open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(at(Stage::Output))?;
     rustix::stdio::dup2_stdin(&null).map_err(at(Stage::Output))?;
     rustix::stdio::dup2_stdout(wires.out).map_err(at(Stage::Output))?;
     rustix::stdio::dup2_stderr(wires.err).map_err(at(Stage::Output))?;

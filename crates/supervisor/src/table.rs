@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{
-    Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_send_signal, wait,
-};
+use rustix::process::{Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_send_signal, wait};
 use tokio::sync::{Notify, oneshot};
 
 use crate::core::{Exit, Pid};
@@ -62,7 +60,8 @@ impl Table {
         if let Some(pidfd) = live.adopted.get(&raw) {
             let _ = pidfd_send_signal(pidfd, signal);
         }
-        if let Some(group) = rustix::process::Pid::from_raw(raw).filter(|_| live.children.contains_key(&raw)) {
+        if let Some(group) = rustix::process::Pid::from_raw(raw).filter(|_| live.children.contains_key(&raw))
+        {
             // It has not been reaped, so its number is its own; it may be dead, which is no error.
             let _ = kill_process_group(group, signal);
         }

@@ -1,10 +1,11 @@
 //! One task owns each process: orders come in by mailbox, states go out. The transition decides, the task obeys.
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use ecosystem::{App, Probes};
+use ecosystem::App;
 use spec::ids::ProcessName;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
@@ -12,9 +13,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::core::{Effect, Event, Pid, Policy, Process, ProcessState, Time, step};
 use crate::launcher::{Launcher, Output, Plan};
-use crate::log::{Logs, Pipe, Stream};
+use crate::log::{LogReader, Logs, Pipe, Stream};
 use crate::metrics::Meter;
-use crate::probe;
+use crate::probe::{self, View};
 
 /// The state of a process has changed.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ struct Now {
     left: usize,
     streams: Option<Streams>,
     prober: Option<AbortHandle>,
+    /// Its log from the start of its run on, if a probe reads it.
+    listening: Vec<LogReader>,
     /// Looks at its memory.
     watcher: Option<AbortHandle>,
 }
@@ -69,7 +72,15 @@ impl<L: Launcher> Task<L> {
         let (answers, mut told) = unbounded_channel();
         let (looks, mut looked): (_, UnboundedReceiver<(u64, Event)>) = unbounded_channel();
         let process = Process::new(seed);
-        let mut now = Now { process, pid: None, left: 0, streams: None, prober: None, watcher: None };
+        let mut now = Now {
+            process,
+            pid: None,
+            left: 0,
+            streams: None,
+            prober: None,
+            listening: Vec::new(),
+            watcher: None,
+        };
         loop {
             let due = now.process.state.wakes_at().map(|it| self.began + it);
             let event = tokio::select! {
@@ -200,6 +211,14 @@ impl<L: Launcher> Task<L> {
         let Some(Streams { out, err }) = &now.streams else {
             return Err("its log files were not opened".into());
         };
+        // Listening comes before the start: what is said first is heard.
+        now.listening.clear();
+        if self.app.roster.probes.as_ref().is_some_and(probe::listens) {
+            let paths = BTreeSet::from([&self.app.out_file, &self.app.error_file]);
+            let logs = paths.into_iter().map(|it| self.logs.read(Path::new(it), 0, true));
+            let logs = logs.collect::<Result<_, _>>();
+            now.listening = logs.map_err(|it| format!("its log cannot be read: {it}"))?;
+        }
         let writer = |pipe: &Pipe| pipe.writer().map_err(|it| format!("its output: {it}"));
         Ok(Output { out: writer(out)?, err: writer(err.as_ref().unwrap_or(out))? })
     }
@@ -226,11 +245,10 @@ impl<L: Launcher> Task<L> {
         let runs = matches!(now.process.state, ProcessState::Running { .. });
         match (&self.app.roster.probes, runs, &now.prober) {
             (Some(probes), true, None) => {
-                let probes: Probes = probes.clone();
-                let (plan, launcher, looks) = (self.plan.clone(), self.launcher.clone(), looks.clone());
-                let run = now.process.starts;
+                let logs = std::mem::take(&mut now.listening);
+                let view = View { plan: self.plan.clone(), launcher: self.launcher.clone(), logs };
                 let prober =
-                    tokio::spawn(async move { probe::watch(probes, plan, &*launcher, run, looks).await });
+                    tokio::spawn(probe::watch(probes.clone(), view, now.process.starts, looks.clone()));
                 now.prober = Some(prober.abort_handle());
             }
             (_, false, Some(prober)) => {

@@ -99,8 +99,13 @@ async fn an_ecosystem_comes_up_in_waves_recovers_and_goes_down_the_other_way_rou
     ecosystem.setup = vec![app("install", &[])];
     ecosystem.setup[0].autorestart = false;
     let mut service = app("service", &[("install", Until::Completed)]);
-    service.roster.probes =
-        Some(Probes { install: Probe::Process, startup: None, ready: Probe::Process, health: Probe::Process, live: None });
+    service.roster.probes = Some(Probes {
+        install: Probe::Process,
+        startup: None,
+        ready: Probe::Process,
+        health: Probe::Process,
+        live: None,
+    });
     ecosystem.apps = vec![service, app("deaf", &[("service", Until::Healthy)])];
 
     let fake = Fake::default();

@@ -15,12 +15,17 @@ pub(crate) struct Users {
 impl Users {
     /// Those of this system. What cannot be read names nobody; numbers need no file.
     pub(crate) fn read() -> Self {
-        let text = |path| fs::read(path).map(|it| String::from_utf8_lossy(&it).into_owned()).unwrap_or_default();
+        let text =
+            |path| fs::read(path).map(|it| String::from_utf8_lossy(&it).into_owned()).unwrap_or_default();
         Self { passwd: text("/etc/passwd"), group: text("/etc/group") }
     }
 
     /// Who a process runs as that is to run as `user`, `group` or both. Fails with what is wrong, in words.
-    pub(crate) fn identity(&self, user: Option<&str>, group: Option<&str>) -> Result<Option<Identity>, String> {
+    pub(crate) fn identity(
+        &self,
+        user: Option<&str>,
+        group: Option<&str>,
+    ) -> Result<Option<Identity>, String> {
         let group = group.map(|it| self.group(it)).transpose()?;
         let Some(user) = user else {
             return Ok(group.map(|group| Identity { user: None, group, groups: vec![group] }));

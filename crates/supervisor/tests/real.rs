@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use ecosystem::{App, Ecosystem};
+use ecosystem::{App, Ecosystem, GpuClaim, Limit, Probe, Probes};
 use rustix::process::{Pid, Signal, kill_process};
 use spec::source::SourceText;
 use tempfile::TempDir;
@@ -27,7 +27,18 @@ struct Supervised {
 
 impl Supervised {
     fn start(apps: &[App]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), apps)
+    }
+
+    /// The next supervisor of what this one has left, which was killed.
+    fn again(mut self, apps: &[App]) -> Self {
+        self.signal(Signal::KILL);
+        self.process.wait().unwrap();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Self::start_in(folder, apps)
+    }
+
+    fn start_in(folder: TempDir, apps: &[App]) -> Self {
         let mut ecosystem = one();
         ecosystem.apps = apps.to_vec();
         for app in &mut ecosystem.apps {
@@ -39,8 +50,9 @@ impl Supervised {
         }
         let file = folder.path().join("ecosystem.json");
         fs::write(&file, ecosystem.to_json()).unwrap();
-        let mut process =
-            Command::new(FIXTURE).arg("supervise").arg(file).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = Command::new(FIXTURE);
+        command.arg("supervise").arg(file).arg(folder.path().join("memory")).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|it| sender.send(it)));
@@ -79,6 +91,21 @@ impl Supervised {
         environments.filter(|it| it.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())).count()
     }
 
+    /// The living process of this name, or what it has started.
+    fn pid(&self, name: &str) -> Option<Pid> {
+        let [own, end] = [format!("FOLDER={}", self.folder.path().display()), format!(":{name}")];
+        fs::read_dir("/proc").unwrap().flatten().find_map(|it| {
+            let environment = fs::read(it.path().join("environ")).ok()?;
+            let environment = String::from_utf8_lossy(&environment).into_owned();
+            let has = |test: &dyn Fn(&str) -> bool| environment.split('\0').any(test);
+            let marked = has(&|it| it.starts_with("ROSTER_PROCESS=") && it.ends_with(&end));
+            if !(marked && has(&|it| it == own)) {
+                return None;
+            }
+            Pid::from_raw(it.file_name().to_str()?.parse().ok()?)
+        })
+    }
+
     fn stop(&mut self) {
         self.signal(Signal::TERM);
         assert!(self.process.wait().unwrap().success());
@@ -94,6 +121,15 @@ impl Drop for Supervised {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// Waits until something is true.
+fn until(what: &str, is: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
     }
 }
 
@@ -198,5 +234,154 @@ fn a_broken_process_says_why_and_leaves_its_neighbours_alone() {
     c-silent failed: could not be started: its log file `/proc/no.log` cannot be written: No such file or directory (os error 2)
     d-fine healthy
     ");
+    it.stop();
+}
+
+#[test]
+fn nothing_is_left_of_a_daemon() {
+    for then in ["lives", "crashes"] {
+        let mut it = Supervised::start(&[app("daemon", &["daemon", then])]);
+        if then == "lives" {
+            it.wait("daemon healthy");
+            until("a daemon", || it.left() == 2);
+        } else {
+            it.wait("daemon failed: ended with 1");
+            assert_eq!(it.left(), 0);
+        }
+        it.stop();
+    }
+}
+
+#[test]
+fn a_process_without_output_is_a_process() {
+    let script = "exec >&- 2>&-; exec sleep 1000";
+    let mut it = Supervised::start(&[App { script: "/bin/sh".into(), ..app("silent", &["-c", script]) }]);
+    it.wait("silent healthy");
+    until("a process", || it.left() == 1);
+    it.stop();
+}
+
+#[test]
+fn what_is_to_survive_is_adopted_and_the_rest_is_not_doubled() {
+    let mut keep = app("keep", &["ticks"]);
+    keep.roster.survive = true;
+    keep.min_uptime = 1;
+    let daemon = app("daemon", &["daemon", "lives"]);
+    let it = Supervised::start(&[keep.clone(), daemon.clone()]);
+    it.wait_all(&["keep healthy", "daemon healthy"]);
+    until("all that is started", || it.left() == 3 && it.pid("keep").is_some());
+    let (before, size) = (it.pid("keep"), || fs::metadata(it.log("keep")).map_or(0, |it| it.len()));
+    until("a first word", || size() > 0);
+
+    let mut it = it.again(&[keep.clone(), daemon]);
+    it.wait_all(&["keep healthy", "daemon healthy"]);
+    assert_eq!(it.pid("keep"), before);
+    let size = || fs::metadata(it.log("keep")).map_or(0, |it| it.len());
+    let written = size();
+    until("more words", || size() > written);
+    until("nothing twice", || it.left() == 3);
+
+    kill_process(before.unwrap(), Signal::KILL).unwrap();
+    until("another one", || it.pid("keep").is_some_and(|it| Some(it) != before));
+
+    // What it would be now is something else: the old one is ended first.
+    let changed = App { env: [("NEW".parse().unwrap(), "1".into())].into(), ..keep };
+    let before = it.pid("keep");
+    it = it.again(&[changed]);
+    it.wait("keep healthy");
+    until("another one", || it.pid("keep").is_some_and(|it| Some(it) != before) && it.left() == 1);
+    it.stop();
+}
+
+#[test]
+fn a_process_is_what_its_document_says() {
+    let script =
+        "umask; ulimit -n; ulimit -c; cat /proc/self/oom_score_adj; id -u; id -g; pwd; env | grep -c .";
+    let mut told = App { script: "/bin/sh".into(), autorestart: false, ..app("told", &["-c", script]) };
+    told.cwd = "/usr".into();
+    told.env.insert("PATH".parse().unwrap(), "/usr/bin:/bin".into());
+    let role = &mut told.roster;
+    (role.umask, role.oom_score_adj) = (Some("027".into()), Some(900));
+    role.limits = [(Limit::Nofile, Some(77)), (Limit::Core, Some(0))].into();
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        (role.user, role.group) = (Some("4321".into()), Some("4322".into()));
+    }
+    let mut stranger = app("stranger", &["run"]);
+    stranger.roster.user = Some("no-such-user".into());
+    let mut it = Supervised::start(&[told, stranger]);
+    it.wait_all(&[
+        "told completed",
+        "stranger failed: could not be started: its user `no-such-user` is not in /etc/passwd",
+    ]);
+    it.stop();
+    let said = fs::read_to_string(it.log("told")).unwrap();
+    let (user, group) = if root { (4321, 4322) } else { (getuid(), getgid()) };
+    assert_eq!(said, format!("0027\n77\n0\n900\n{user}\n{group}\n/usr\n4\n"));
+}
+
+fn getuid() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
+fn getgid() -> u32 {
+    rustix::process::getgid().as_raw()
+}
+
+#[test]
+fn a_line_in_the_log_is_a_sign_of_life() {
+    let with = |name: &str, line: &str| {
+        let mut app = app(name, &["deaf"]);
+        let (install, health) = (Probe::Process, Probe::Process);
+        let ready = Probe::Log { line: line.into() };
+        app.roster.probes = Some(Probes { install, startup: None, ready, health, live: None });
+        app
+    };
+    let mut never = with("never", "down");
+    never.roster.ready_within_s = Some(1);
+    let mut it = Supervised::start(&[with("heard", "up"), never]);
+    it.wait_all(&["heard healthy", "never stopping: not healthy within 1 s"]);
+    it.stop();
+}
+
+#[test]
+fn what_can_never_be_alive_again_is_replaced_and_what_is_ill_is_not() {
+    let with = |name: &str, health: Probe, live: Probe| {
+        let mut app = app(name, &["run"]);
+        let probes = Probes {
+            install: Probe::Process,
+            startup: None,
+            ready: Probe::Process,
+            health,
+            live: Some(live),
+        };
+        app.roster.probes = Some(probes);
+        app
+    };
+    let no = || Probe::File { path: "/no/such/file".into() };
+    let mut it = Supervised::start(&[
+        with("dead", Probe::Exec { command: vec!["/bin/true".into()] }, no()),
+        with("ill", no(), Probe::Process),
+    ]);
+    it.wait_all(&["ill ready", "dead healthy"]);
+    it.stop();
+}
+
+#[test]
+fn a_card_that_a_stranger_holds_is_waited_for() {
+    let mut service = app("service", &["run"]);
+    let (label, identity) = ("gpu0".into(), "GPU-0".into());
+    service.roster.gpu = Some(GpuClaim { label, identity, vram_mib: Some(500) });
+    let folder = tempfile::tempdir().unwrap();
+    let card = folder.path().join("card");
+    fs::write(&card, "400 600").unwrap();
+    service.max_restarts = 1000;
+    let mut it = Supervised::start_in(folder, &[service]);
+    it.wait(
+        "service backing off: could not be started: process 1 (stranger) holds 600 MiB of its card gpu0 \
+         (400 MiB free; it needs 500): end that first",
+    );
+    fs::write(card, "500 500").unwrap();
+    it.wait("service healthy");
     it.stop();
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{files, hold, law::packages};
 use super::rust::tokens;
+use super::{files, hold, law::packages};
 use crate::workspace::{read, root as root_of_workspace};
 
 /// The one crate that has lints of its own: a module of it forks, for which there is no safe call. Everything but
@@ -20,7 +20,9 @@ fn faults(package: &Value, manifest: &str, workspace: &str, head: &str) -> Vec<S
     let name = package["name"].as_str().unwrap_or_default();
     let mut faults = Vec::new();
     if name == FORKS {
-        if own_lints(manifest, "[lints.") != own_lints(workspace, "[workspace.lints.").replace("forbid", "deny") {
+        if own_lints(manifest, "[lints.")
+            != own_lints(workspace, "[workspace.lints.").replace("forbid", "deny")
+        {
             faults.push(format!("`{name}`: its lints are not the workspace's with `unsafe_code = \"deny\"`"));
         }
     } else if !inherits_lints(manifest) {
@@ -84,7 +86,8 @@ fn every_crate_says_what_it_is() {
 fn one_module_alone_is_unsafe() {
     let rust = files().into_iter().filter(|it| it.is_rust() && it.path != MAY_BE_UNSAFE);
     let found = rust.flat_map(|it| {
-        let at = tokens(&it.text).iter().filter(|it| it.text == "unsafe").map(|it| it.line).collect::<Vec<_>>();
+        let at =
+            tokens(&it.text).iter().filter(|it| it.text == "unsafe").map(|it| it.line).collect::<Vec<_>>();
         at.into_iter().map(move |line| format!("{}:{line}: `unsafe`", it.path)).collect::<Vec<_>>()
     });
     hold(&format!("only {MAY_BE_UNSAFE} may be unsafe"), &found.collect::<Vec<_>>());
@@ -95,7 +98,9 @@ fn the_lints_of_the_crate_that_forks_differ_in_one_word() {
     let workspace = "[x]\na = 1\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n\n[workspace.lints.clippy]\n# why\ntodo = \"warn\"\n[z]\n";
     let package = serde_json::json!({ "name": FORKS, "description": "it", "license": "MIT" });
     let own = |unsafe_code: &str, todo: &str| {
-        let manifest = format!("[lints.rust]\nunsafe_code = \"{unsafe_code}\"\n[lints.clippy]\ntodo = \"{todo}\"\n[dependencies]\n");
+        let manifest = format!(
+            "[lints.rust]\nunsafe_code = \"{unsafe_code}\"\n[lints.clippy]\ntodo = \"{todo}\"\n[dependencies]\n"
+        );
         faults(&package, &manifest, workspace, "//! Forks.\n").len()
     };
     assert_eq!([own("deny", "warn"), own("allow", "warn"), own("deny", "allow")], [0, 1, 1]);

@@ -7,6 +7,8 @@ mod show;
 mod state;
 mod step;
 
+pub(crate) use policy::UNHEALTHY_AFTER;
+
 pub use fleet::{Fleet, Gate, Link, Met, Order};
 pub use policy::{Backoff, Policy, Restart};
 pub use state::{Effect, End, Event, Exit, Level, Pid, Process, ProcessState, Purpose, Run, Time, Trouble};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ecosystem::{App, StopSignal};
 
 /// Failed looks in a row after which an unhealthy process is replaced (Kubernetes' `failureThreshold`).
-const UNHEALTHY_AFTER: u32 = 3;
+pub(crate) const UNHEALTHY_AFTER: u32 = 3;
 /// Healthy for this long, a run was good even if it had to be ended by us.
 const WELL_AFTER: Duration = Duration::from_mins(1);
 /// The longest wait between two starts before the budget is used up (PM2's ceiling).
@@ -33,8 +33,8 @@ pub struct Policy {
     pub ready_within: Option<Duration>,
     /// Whether anyone looks at it. If not, it is healthy for as long as it runs.
     pub probed: bool,
-    /// Failed looks in a row after which it is replaced.
-    pub unhealthy_after: u32,
+    /// Failed looks in a row after which it is replaced; `None`: its probe `live` says when.
+    pub unhealthy_after: Option<u32>,
     /// Bytes of memory above which it is replaced.
     pub memory_limit: Option<u64>,
     /// The ask to stop.
@@ -77,7 +77,9 @@ impl Policy {
             well_after: millis(app.min_uptime).max(WELL_AFTER),
             ready_within: app.roster.ready_within_s.map(|it| Duration::from_secs(it.into())),
             probed: app.roster.probes.is_some(),
-            unhealthy_after: UNHEALTHY_AFTER,
+            unhealthy_after: (app.roster.probes.as_ref())
+                .is_none_or(|it| it.live.is_none())
+                .then_some(UNHEALTHY_AFTER),
             memory_limit: app.max_memory_restart,
             stop_signal: app.roster.stop_signal,
             grace: millis(app.kill_timeout),

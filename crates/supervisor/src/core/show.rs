@@ -57,6 +57,7 @@ impl Display for Trouble {
             Self::NotLaunched(why) => write!(f, "could not be started: {why}"),
             Self::NotHealthyWithin(time) => write!(f, "not healthy within {} s", time.as_secs()),
             Self::Unhealthy(looks) => write!(f, "unhealthy in {looks} looks in a row"),
+            Self::NotLive(looks) => write!(f, "not live in {looks} looks in a row"),
             Self::Memory { bytes, limit } => {
                 write!(f, "{} MiB of memory, above its limit of {} MiB", bytes >> 20, limit >> 20)
             }

@@ -155,6 +155,8 @@ pub enum Trouble {
     NotHealthyWithin(Duration),
     /// It was healthy, and then its probe failed this often in a row.
     Unhealthy(u32),
+    /// Its probe `live` failed this often in a row.
+    NotLive(u32),
     /// It had more memory than it may.
     Memory {
         /// Bytes that it had.
@@ -209,6 +211,8 @@ pub enum Event {
     Healthy,
     /// Its probe `health` failed.
     Unhealthy,
+    /// Its probe `live` failed this often in a row, which is too often.
+    NotLive(u32),
     /// It has this much memory, in bytes.
     Memory(u64),
     /// Time has passed.

@@ -96,6 +96,9 @@ impl Next<'_> {
                 S::Running { run, level: level @ (Level::Healthy { .. } | Level::Unhealthy { .. }) },
                 E::Unhealthy,
             ) => self.unhealthy(run, level),
+            (S::Running { run, level }, E::NotLive(looks)) => {
+                self.trouble(run, level, Trouble::NotLive(looks))
+            }
             (S::Running { run, level }, E::Memory(bytes)) => match self.policy.memory_limit {
                 Some(limit) if bytes > limit => self.trouble(run, level, Trouble::Memory { bytes, limit }),
                 _ => S::Running { run, level },
@@ -148,7 +151,7 @@ impl Next<'_> {
                 | S::BackingOff { .. }
                 | S::Failed { .. }
                 | S::Exited { .. }),
-                E::Ready | E::Healthy | E::Unhealthy | E::Memory(_),
+                E::Ready | E::Healthy | E::Unhealthy | E::NotLive(_) | E::Memory(_),
             )
             | (state, E::Tick) => state,
         }
@@ -205,7 +208,7 @@ impl Next<'_> {
     fn unhealthy(&mut self, run: Run, level: Level) -> S {
         let before = if let Level::Unhealthy { failures, .. } = level { failures } else { 0 };
         let level = Level::Unhealthy { failures: before + 1, well: self.well(level) };
-        if before + 1 >= self.policy.unhealthy_after {
+        if self.policy.unhealthy_after.is_some_and(|it| before + 1 >= it) {
             self.trouble(run, level, Trouble::Unhealthy(before + 1))
         } else {
             S::Running { run, level }
@@ -239,6 +242,7 @@ impl Next<'_> {
             Trouble::NotLaunched(_)
             | Trouble::NotHealthyWithin(_)
             | Trouble::Unhealthy(_)
+            | Trouble::NotLive(_)
             | Trouble::Memory { .. } => self.policy.well_after,
         };
         // Nothing is a success that was never healthy, even if `min_uptime` is 0.

@@ -22,7 +22,7 @@ fn policy() -> Policy {
         well_after: seconds(60),
         ready_within: Some(seconds(30)),
         probed: true,
-        unhealthy_after: 2,
+        unhealthy_after: Some(2),
         memory_limit: Some(100 << 20),
         stop_signal: StopSignal::Term,
         grace: seconds(10),

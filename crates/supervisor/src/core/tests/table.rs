@@ -43,7 +43,7 @@ fn states() -> Vec<ProcessState> {
     all
 }
 
-fn events() -> [Event; 12] {
+fn events() -> [Event; 13] {
     [
         Event::Start,
         Event::Stop,
@@ -55,6 +55,7 @@ fn events() -> [Event; 12] {
         Event::Ready,
         Event::Healthy,
         Event::Unhealthy,
+        Event::NotLive(3),
         Event::Memory(200 << 20),
         Event::Tick,
     ]
@@ -88,24 +89,25 @@ fn every_state_says_what_every_event_does_to_it() {
     waiting
       Start → launching + Launch
       Stop → stopped
-      ignored: Restart Launched NotLaunched Died Swept Ready Healthy Unhealthy Memory Tick
+      ignored: Restart Launched NotLaunched Died Swept Ready Healthy Unhealthy NotLive Memory Tick
     launching
       Stop → launching, to be stopped
       Launched → started
       NotLaunched → backing off: could not be started: no such file
-      ignored: Start Restart Died Swept Ready Healthy Unhealthy Memory Tick
+      ignored: Start Restart Died Swept Ready Healthy Unhealthy NotLive Memory Tick
     launching, to be stopped
       Start → launching
       Restart → launching
       Launched → stopping + Ask
       NotLaunched → stopped
-      ignored: Stop Died Swept Ready Healthy Unhealthy Memory Tick
+      ignored: Stop Died Swept Ready Healthy Unhealthy NotLive Memory Tick
     started
       Stop → stopping + Ask
       Restart → stopping to restart + Ask
       Died → sweeping: ended with 1 + Sweep
       Ready → ready
       Healthy → healthy
+      NotLive → stopping: not live in 3 looks in a row + Ask
       Memory → stopping: 200 MiB of memory, above its limit of 100 MiB + Ask
       Tick → stopping: not healthy within 10 s + Ask
       ignored: Start Launched NotLaunched Swept Unhealthy
@@ -114,6 +116,7 @@ fn every_state_says_what_every_event_does_to_it() {
       Restart → stopping to restart + Ask
       Died → sweeping: ended with 1 + Sweep
       Healthy → healthy
+      NotLive → stopping: not live in 3 looks in a row + Ask
       Memory → stopping: 200 MiB of memory, above its limit of 100 MiB + Ask
       Tick → stopping: not healthy within 10 s + Ask
       ignored: Start Launched NotLaunched Swept Ready Unhealthy
@@ -122,6 +125,7 @@ fn every_state_says_what_every_event_does_to_it() {
       Restart → stopping to restart + Ask
       Died → sweeping: ended with 1 + Sweep
       Unhealthy → unhealthy
+      NotLive → stopping: not live in 3 looks in a row + Ask
       Memory → stopping: 200 MiB of memory, above its limit of 100 MiB + Ask
       ignored: Start Launched NotLaunched Swept Ready Healthy Tick
     unhealthy
@@ -130,6 +134,7 @@ fn every_state_says_what_every_event_does_to_it() {
       Died → sweeping: ended with 1 + Sweep
       Healthy → healthy
       Unhealthy → stopping: unhealthy in 2 looks in a row + Ask
+      NotLive → stopping: not live in 3 looks in a row + Ask
       Memory → stopping: 200 MiB of memory, above its limit of 100 MiB + Ask
       ignored: Start Launched NotLaunched Swept Ready Tick
     stopping
@@ -137,73 +142,73 @@ fn every_state_says_what_every_event_does_to_it() {
       Restart → stopping to restart
       Died → sweeping + Sweep
       Tick → killing + Kill
-      ignored: Stop Launched NotLaunched Swept Ready Healthy Unhealthy Memory
+      ignored: Stop Launched NotLaunched Swept Ready Healthy Unhealthy NotLive Memory
     stopping to restart
       Stop → stopping
       Died → sweeping to restart + Sweep
       Tick → killing to restart + Kill
-      ignored: Start Restart Launched NotLaunched Swept Ready Healthy Unhealthy Memory
+      ignored: Start Restart Launched NotLaunched Swept Ready Healthy Unhealthy NotLive Memory
     stopping: ended with 1
       Start → stopping to restart
       Stop → stopping
       Restart → stopping to restart
       Died → sweeping: ended with 1 + Sweep
       Tick → killing: ended with 1 + Kill
-      ignored: Launched NotLaunched Swept Ready Healthy Unhealthy Memory
+      ignored: Launched NotLaunched Swept Ready Healthy Unhealthy NotLive Memory
     killing
       Start → killing to restart
       Restart → killing to restart
       Died → sweeping + Sweep
-      ignored: Stop Launched NotLaunched Swept Ready Healthy Unhealthy Memory Tick
+      ignored: Stop Launched NotLaunched Swept Ready Healthy Unhealthy NotLive Memory Tick
     killing to restart
       Stop → killing
       Died → sweeping to restart + Sweep
-      ignored: Start Restart Launched NotLaunched Swept Ready Healthy Unhealthy Memory Tick
+      ignored: Start Restart Launched NotLaunched Swept Ready Healthy Unhealthy NotLive Memory Tick
     killing: ended with 1
       Start → killing to restart
       Stop → killing
       Restart → killing to restart
       Died → sweeping: ended with 1 + Sweep
-      ignored: Launched NotLaunched Swept Ready Healthy Unhealthy Memory Tick
+      ignored: Launched NotLaunched Swept Ready Healthy Unhealthy NotLive Memory Tick
     sweeping
       Start → sweeping to restart
       Restart → sweeping to restart
       Swept → stopped
-      ignored: Stop Launched NotLaunched Died Ready Healthy Unhealthy Memory Tick
+      ignored: Stop Launched NotLaunched Died Ready Healthy Unhealthy NotLive Memory Tick
     sweeping to restart
       Stop → sweeping
       Swept → launching + Launch
-      ignored: Start Restart Launched NotLaunched Died Ready Healthy Unhealthy Memory Tick
+      ignored: Start Restart Launched NotLaunched Died Ready Healthy Unhealthy NotLive Memory Tick
     sweeping: ended with 1
       Start → sweeping to restart
       Stop → sweeping
       Restart → sweeping to restart
       Swept → backing off: ended with 1
-      ignored: Launched NotLaunched Died Ready Healthy Unhealthy Memory Tick
+      ignored: Launched NotLaunched Died Ready Healthy Unhealthy NotLive Memory Tick
     backing off: ended with 1
       Start → launching + Launch
       Stop → stopped
       Restart → launching + Launch
       Tick → launching + Launch
-      ignored: Launched NotLaunched Died Swept Ready Healthy Unhealthy Memory
+      ignored: Launched NotLaunched Died Swept Ready Healthy Unhealthy NotLive Memory
     failed: ended with 1
       Start → launching + Launch
       Stop → stopped
       Restart → launching + Launch
       Tick → launching + Launch
-      ignored: Launched NotLaunched Died Swept Ready Healthy Unhealthy Memory
+      ignored: Launched NotLaunched Died Swept Ready Healthy Unhealthy NotLive Memory
     completed
       Start → launching + Launch
       Restart → launching + Launch
-      ignored: Stop Launched NotLaunched Died Swept Ready Healthy Unhealthy Memory Tick
+      ignored: Stop Launched NotLaunched Died Swept Ready Healthy Unhealthy NotLive Memory Tick
     stopped
       Start → launching + Launch
       Restart → launching + Launch
-      ignored: Stop Launched NotLaunched Died Swept Ready Healthy Unhealthy Memory Tick
+      ignored: Stop Launched NotLaunched Died Swept Ready Healthy Unhealthy NotLive Memory Tick
     gone: ended with 1
       Start → launching + Launch
       Restart → launching + Launch
-      ignored: Stop Launched NotLaunched Died Swept Ready Healthy Unhealthy Memory Tick
+      ignored: Stop Launched NotLaunched Died Swept Ready Healthy Unhealthy NotLive Memory Tick
     ");
 }
 

@@ -1,0 +1,95 @@
+//! The supervisor as PID 1 of a process namespace of its own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ecosystem::{App, Ecosystem};
+use rustix::process::{Pid, Signal, kill_process};
+use spec::source::SourceText;
+
+const FIXTURE: &str = env!("CARGO_BIN_EXE_supervisor-fixture");
+/// Nothing here takes a tenth of it; it ends what hangs.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// Whether this user may make namespaces. Where tests have to run, a `no` is a failure.
+fn permitted() -> bool {
+    let made = Command::new("unshare").args(["-pf", "--mount-proc", "true"]).status();
+    let permitted = made.is_ok_and(|it| it.success());
+    assert!(permitted || option_env!("CI") != Some("true"), "`unshare -pf --mount-proc` is not permitted");
+    if !permitted {
+        eprintln!("skipped: `unshare -pf --mount-proc` is not permitted");
+    }
+    permitted
+}
+
+fn children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|it| fs::read_to_string(it.path().join("children")).ok());
+    lists.flat_map(|it| it.split_whitespace().filter_map(|it| it.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+fn is_zombie(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn the_first_process_reaps_what_is_orphaned_and_ends_with_everything() {
+    if !permitted() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut ecosystem = Ecosystem::read(&SourceText::open("one.json", include_str!("one.json"))).unwrap();
+    let log = folder.path().join("all.log").display().to_string();
+    let path = ("PATH".parse().unwrap(), "/usr/bin:/bin".to_owned());
+    let model =
+        App { out_file: log.clone(), error_file: log.clone(), kill_timeout: 200, ..ecosystem.apps.remove(0) };
+    let app = |name: &str, args: &[&str]| App {
+        name: name.parse().unwrap(),
+        script: FIXTURE.into(),
+        args: args.iter().map(|it| (*it).to_owned()).collect(),
+        env: [path.clone()].into(),
+        ..model.clone()
+    };
+    ecosystem.apps = vec![
+        app("orphans", &["orphans", "20"]),
+        app("daemon", &["daemon", "lives"]),
+        app("parent", &["parent", "in-own-session", "lives"]),
+    ];
+    let file = folder.path().join("ecosystem.json");
+    fs::write(&file, ecosystem.to_json()).unwrap();
+    let mut outside = Command::new("unshare")
+        .args(["-pf", "--kill-child", "--mount-proc", FIXTURE, "supervise"])
+        .arg(file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(outside.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut missing = vec!["orphans healthy", "daemon healthy", "parent healthy"];
+    while !missing.is_empty() {
+        let line = lines.next().expect("a supervisor that lives");
+        missing.retain(|it| *it != line);
+    }
+    let deadline = Instant::now() + DEADLINE;
+    let until = |what: &str, is: &dyn Fn() -> bool| {
+        while !is() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::yield_now();
+        }
+    };
+    let outer = i32::try_from(outside.id()).unwrap();
+    let init = children(outer)[0];
+    until("the orphans", &|| fs::read_to_string(&log).is_ok_and(|it| it.contains("orphaned")));
+    // Its three, and the daemon that lost its parent.
+    until("four children and no zombie", &|| {
+        let all = children(init);
+        all.len() == 4 && !all.into_iter().any(is_zombie)
+    });
+
+    kill_process(Pid::from_raw(init).unwrap(), Signal::TERM).unwrap();
+    assert!(outside.wait().unwrap().success());
+}
