@@ -59,7 +59,9 @@ pub(crate) fn digest(plan: &Plan) -> u64 {
         plan;
     let mut hasher = DefaultHasher::new();
     (name.as_str(), script, args, cwd, user, group, umask, limits, oom_score_adj).hash(&mut hasher);
-    env.iter().for_each(|(key, value)| (key.as_str(), value.expose()).hash(&mut hasher));
+    for (key, value) in env {
+        (key.as_str(), value.expose()).hash(&mut hasher);
+    }
     hasher.finish()
 }
 

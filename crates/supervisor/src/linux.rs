@@ -26,8 +26,8 @@ use crate::core::{Exit, Pid};
 use crate::gpu::{self, Gpus};
 use crate::launcher::{Launched, Launcher, Output, Plan};
 use crate::proc::{self, Identity, Stat};
-use crate::recipe::{recipe, why};
-use crate::spawn::{self, Failure, Recipe, Wires};
+use crate::recipe::{Failure, recipe, why};
+use crate::spawn::{self, Recipe, Wires};
 use crate::table::{Table, raw};
 
 /// The variable that marks what a process starts, however far it moves away. Its value is unique to the supervisor's

@@ -98,7 +98,7 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
     for thread in threads.map(|it| it.path()) {
         match fs::read_to_string(thread.join("children")) {
             Ok(list) => {
-                children.extend(list.split_ascii_whitespace().filter_map(|it| it.parse::<i32>().ok()))
+                children.extend(list.split_ascii_whitespace().filter_map(|it| it.parse::<i32>().ok()));
             }
             // The thread has ended, or the kernel was built without CONFIG_PROC_CHILDREN.
             Err(_) if thread.exists() => {

@@ -10,8 +10,59 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
 use crate::launcher::Plan;
-use crate::spawn::{Failure, Recipe, Stage};
+use crate::spawn::Recipe;
 use crate::users::Users;
+
+/// What the child was doing when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    Session,
+    Cgroup,
+    Limits,
+    OomScore,
+    Identity,
+    Directory,
+    Output,
+    Parent,
+    Program,
+}
+
+impl Stage {
+    const ALL: [Self; 9] = [
+        Self::Session,
+        Self::Cgroup,
+        Self::Limits,
+        Self::OomScore,
+        Self::Identity,
+        Self::Directory,
+        Self::Output,
+        Self::Parent,
+        Self::Program,
+    ];
+}
+
+/// Why a child could not become its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub stage: Stage,
+    pub errno: Errno,
+}
+
+impl Failure {
+    /// What the child writes.
+    pub(crate) fn to_bytes(self) -> [u8; 5] {
+        let [a, b, c, d] = self.errno.raw_os_error().to_le_bytes();
+        [self.stage as u8, a, b, c, d]
+    }
+
+    /// What the child wrote; `None` when that is nothing.
+    pub(crate) fn read(report: &[u8]) -> Option<Self> {
+        let (stage, errno) = report.split_first()?;
+        let errno = i32::from_le_bytes(errno.try_into().ok()?);
+        Some(Self { stage: *Stage::ALL.get(usize::from(*stage))?, errno: Errno::from_raw_os_error(errno) })
+    }
+}
 
 /// Everything that a child needs, allocated; or what is wrong with the plan, in words. `marker` is one more variable.
 pub(crate) fn recipe(plan: &Plan, marker: (&str, &str)) -> Result<Recipe, String> {

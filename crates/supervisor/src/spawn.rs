@@ -21,6 +21,8 @@ use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::recipe::{Failure, Stage};
+
 /// `clone(2)`; the constant of `libc` is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 1 << 33;
 
@@ -59,56 +61,6 @@ pub(crate) struct Wires<'a> {
     pub report: BorrowedFd<'a>,
     /// The folder of its control group.
     pub cgroup: Option<BorrowedFd<'a>>,
-}
-
-/// What the child was doing when it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Stage {
-    Session,
-    Cgroup,
-    Limits,
-    OomScore,
-    Identity,
-    Directory,
-    Output,
-    Parent,
-    Program,
-}
-
-impl Stage {
-    const ALL: [Self; 9] = [
-        Self::Session,
-        Self::Cgroup,
-        Self::Limits,
-        Self::OomScore,
-        Self::Identity,
-        Self::Directory,
-        Self::Output,
-        Self::Parent,
-        Self::Program,
-    ];
-}
-
-/// Why a child could not become its program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub stage: Stage,
-    pub errno: Errno,
-}
-
-impl Failure {
-    fn to_bytes(self) -> [u8; 5] {
-        let [a, b, c, d] = self.errno.raw_os_error().to_le_bytes();
-        [self.stage as u8, a, b, c, d]
-    }
-
-    /// What the child wrote; `None` when that is nothing.
-    pub(crate) fn read(report: &[u8]) -> Option<Self> {
-        let (stage, errno) = report.split_first()?;
-        let errno = i32::from_le_bytes(errno.try_into().ok()?);
-        Some(Self { stage: *Stage::ALL.get(usize::from(*stage))?, errno: Errno::from_raw_os_error(errno) })
-    }
 }
 
 /// Blocks every signal in the calling thread. Children are forked from such a thread: what is sent to one before it is
@@ -194,7 +146,7 @@ fn become_program(
         join(cgroup).map_err(at(Stage::Cgroup))?;
     }
     for (resource, limit) in &recipe.limits {
-        rustix::process::setrlimit(*resource, limit.clone()).map_err(at(Stage::Limits))?;
+        rustix::process::setrlimit(*resource, *limit).map_err(at(Stage::Limits))?;
     }
     if let Some(score) = &recipe.oom_score_adj {
         put(c"/proc/self/oom_score_adj", score.as_bytes()).map_err(at(Stage::OomScore))?;
