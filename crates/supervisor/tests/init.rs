@@ -1,9 +1,10 @@
-//! The supervisor as PID 1 of a process namespace of its own.
+//! The supervisor where the kernel gives it more than a process: as PID 1 of a namespace, in a control group of its own.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,63 @@ fn children(pid: i32) -> Vec<i32> {
 fn is_zombie(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
+}
+
+/// A group of our own that is marked as delegated, where version 2 of the hierarchy is mounted and we may divide it.
+fn delegated_group() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find(|it| it.contains(" - cgroup2 "))?.split(' ').nth(4)?.to_owned();
+    let group = PathBuf::from(mount).join(format!("roster-test-{}", std::process::id()));
+    fs::create_dir(&group).ok()?;
+    let marked = rustix::fs::setxattr(&group, "trusted.delegate", b"1", rustix::fs::XattrFlags::empty());
+    marked.ok().map(|()| group)
+}
+
+#[test]
+fn what_has_left_its_session_and_its_environment_ends_with_its_group() {
+    let Some(group) = delegated_group() else {
+        eprintln!("skipped: no control group can be made here");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut ecosystem = Ecosystem::read(&SourceText::open("one.json", include_str!("one.json"))).unwrap();
+    let log = folder.path().join("all.log").display().to_string();
+    let app = &mut ecosystem.apps[0];
+    let script = "env -i setsid sleep 1000 >/dev/null 2>&1 & exec sleep 1000";
+    (app.script, app.args) = ("/bin/sh".into(), vec!["-c".into(), script.into()]);
+    (app.out_file, app.error_file, app.kill_timeout) = (log.clone(), log, 200);
+    let file = folder.path().join("ecosystem.json");
+    fs::write(&file, ecosystem.to_json()).unwrap();
+    let enter =
+        format!("echo $$ > {}/cgroup.procs && exec {FIXTURE} supervise {}", group.display(), file.display());
+    let mut supervisor = Command::new("sh").args(["-c", &enter]).stdout(Stdio::piped()).spawn().unwrap();
+    let own = i32::try_from(supervisor.id()).unwrap();
+    let members = || {
+        let groups =
+            fs::read_dir(&group).unwrap().flatten().map(|it| it.path().join("web-service/cgroup.procs"));
+        groups
+            .filter_map(|it| fs::read_to_string(it).ok())
+            .flat_map(|it| it.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    let deadline = Instant::now() + DEADLINE;
+    let is_alone = |pid: &str| fs::read(format!("/proc/{pid}/environ")).is_ok_and(|it| it.is_empty());
+    while !members().iter().any(|it| is_alone(it)) {
+        assert!(Instant::now() < deadline, "a process without environment");
+        std::thread::yield_now();
+    }
+    // Its parent crashes: what is left of it goes before the next one comes.
+    let alone = members().into_iter().find(|it| is_alone(it)).unwrap();
+    let parent = members().into_iter().find(|it| !is_alone(it)).unwrap();
+    kill_process(Pid::from_raw(parent.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    while members().contains(&alone) {
+        assert!(Instant::now() < deadline, "the end of what the parent left");
+        std::thread::yield_now();
+    }
+    kill_process(Pid::from_raw(own).unwrap(), Signal::TERM).unwrap();
+    assert!(supervisor.wait().unwrap().success());
+    // Nobody is in it, and nothing below it, or it could not be removed.
+    fs::remove_dir(group).unwrap();
 }
 
 #[test]
