@@ -109,13 +109,7 @@ impl<L: Launcher> Supervisor<L> {
                 }
             }
             tokio::select! {
-                Some(change) = news.recv() => {
-                    board.put(change);
-                    // What else has happened needs no look at everything of its own.
-                    while let Ok(change) = news.try_recv() {
-                        board.put(change);
-                    }
-                }
+                Some(change) = news.recv() => board.put(change),
                 () = &mut stop, if up => {
                     up = false;
                     told.clear();
