@@ -156,7 +156,7 @@ fn service_rows() -> Vec<Row> {
             &[COMPOSE, ECOSYSTEM, PLAN],
         )
         .on("playwright:2"),
-        row("ServiceEntry.vram_mib", comfyui(json!({ "vram_mib": 77 })), &[PLAN]),
+        row("ServiceEntry.vram_mib", comfyui(json!({ "vram_mib": 77 })), &[PLAN, ECOSYSTEM]),
         row("ServiceEntry.exclusive", comfyui(json!({ "exclusive": true })), &[COMPOSE, ECOSYSTEM, PLAN])
             .after(together)
             .on("comfyui:2,ollama:2"),
