@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_user_brings_its_groups_and_a_number_needs_no_file() {
         let users = Users {
-            passwd: "root:x:0:0:root:/root:/bin/sh\nada:x:1000:100:Ada:/home/ada:/bin/sh\n".into(),
+            passwd: "root:x:0:0:root:/root:/bin/sh\nada:x:1000:100:Ada:/srv/ada:/bin/sh\n".into(),
             group: "users:x:100:\nvideo:x:44:bob,ada\nrender:x:105:ada\nroot:x:0:\n".into(),
         };
         let show = |user, group| match users.identity(user, group) {
