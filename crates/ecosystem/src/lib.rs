@@ -23,6 +23,7 @@ mod capabilities;
 pub mod codes;
 mod document;
 mod fault;
+mod limits;
 mod lower;
 mod read;
 mod words;

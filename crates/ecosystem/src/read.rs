@@ -10,11 +10,12 @@ use spec::source::SourceText;
 
 use crate::document::{App, Ecosystem, Until};
 use crate::fault::EcosystemFault;
+use crate::limits;
 
 impl Ecosystem {
     /// Reads a document. First its form, then its rules; all faults of either at once, each with its place.
     pub fn read(source: &SourceText) -> Result<Self, Vec<Finding>> {
-        let document = document::read::<Self>(source).map_err(errors)?;
+        let document = document::read_quickly::<Self>(source, limits::hold).map_err(errors)?;
         let mut check = Check { index: &document.index, faults: Vec::new() };
         check.ecosystem(&document.value);
         if check.faults.is_empty() {

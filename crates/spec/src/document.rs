@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -130,6 +131,24 @@ pub fn read<T: DeserializeOwned + JsonSchema>(
     let value = serde_json::from_value(value)
         .map_err(|error| at_root(source, format!("what its type can hold: {error}")))?;
     Ok(Document { value, index })
+}
+
+/// The same, for documents that are read often and written by programs: where the type accepts a document and `holds`
+/// says that it is within the schema's further limits, the schema, which takes most of the time and memory, is not
+/// asked. Whatever is refused is told by the schema.
+pub fn read_quickly<T: DeserializeOwned + Serialize + JsonSchema>(
+    source: &SourceText,
+    holds: impl FnOnce(&T) -> bool,
+) -> Result<Document<T>, Vec<Located<DocumentFault>>> {
+    // Repeated keys are no fault to serde, and it takes a list for an object; what it read is then not what is written.
+    if let Ok(index) = json::index(source)
+        && let Ok(value) = serde_json::from_str(source.text())
+        && holds(&value)
+        && serde_json::to_value(&value).ok() == serde_json::from_str(source.text()).ok()
+    {
+        return Ok(Document { value, index });
+    }
+    read(source)
 }
 
 /// What does not depend on the document's type. It is apart from [`read`] because every crate that calls a generic function
