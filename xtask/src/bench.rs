@@ -1,7 +1,8 @@
-//! `bench`: whole processes of the release build, as a user starts them, measured from outside.
+//! `bench`: what we ship, as its users start it, measured from outside.
 
 use std::process::ExitCode;
 
+mod broker;
 mod compile;
 #[cfg(test)]
 pub(crate) use compile::MOST_CRATES;
@@ -18,12 +19,18 @@ pub(crate) enum Verb {
     },
     /// Compile this crate from nothing, which is what a new user waits for
     Compile,
+    /// Work a queue on a private Redis: rates, latencies and server times against their limits, beside a bare script
+    Broker(broker::Args),
 }
 
 pub(crate) fn run(verb: &Verb) -> Result<ExitCode, String> {
     let within_limits = match verb {
         Verb::Plan { runs } => plan::run(*runs)?,
         Verb::Compile => compile::run()?,
+        #[cfg(not(feature = "e2e"))]
+        Verb::Broker(_) => return crate::light::again(),
+        #[cfg(feature = "e2e")]
+        Verb::Broker(args) => broker::run(args)?,
     };
     Ok(if within_limits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

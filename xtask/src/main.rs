@@ -11,6 +11,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 mod bench;
 mod ci;
 mod codegen;
+#[cfg(not(feature = "e2e"))]
+mod light;
 mod setup;
 #[cfg(test)]
 mod tidy;
