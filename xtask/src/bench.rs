@@ -21,6 +21,10 @@ pub(crate) enum Verb {
     Compile,
     /// Work a queue on a private Redis: rates, latencies and server times against their limits, beside a bare script
     Broker(broker::Args),
+    /// A worker of `broker` that is going to be killed
+    #[cfg(feature = "e2e")]
+    #[command(hide = true)]
+    BrokerVictim(broker::Victim),
 }
 
 pub(crate) fn run(verb: &Verb) -> Result<ExitCode, String> {
@@ -31,6 +35,8 @@ pub(crate) fn run(verb: &Verb) -> Result<ExitCode, String> {
         Verb::Broker(_) => return crate::light::again(),
         #[cfg(feature = "e2e")]
         Verb::Broker(args) => broker::run(args)?,
+        #[cfg(feature = "e2e")]
+        Verb::BrokerVictim(victim) => broker::hold(victim)?,
     };
     Ok(if within_limits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

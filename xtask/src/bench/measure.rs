@@ -92,7 +92,7 @@ fn maximum_resident(under_time: &mut Command) -> Result<u64, String> {
 }
 
 /// The smallest of `sorted` (not empty) that at least `percent` of them do not exceed: the nearest-rank method.
-fn quantile(sorted: &[Duration], percent: usize) -> Duration {
+pub(super) fn quantile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
 }
 

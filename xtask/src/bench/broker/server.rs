@@ -7,12 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, FromRedisValue,
+    aio::{ConnectionManager, MultiplexedConnection},
+};
 
+use super::report::{Limit, Row, Unit};
 use crate::workspace::{command, remove, target, write};
 
 /// How long the server may take to answer for the first time, and any question afterwards.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The longest that a call of a script may take, in microseconds.
+const SLOW: &str = "1000";
 
 /// A running server. It ends with this.
 pub(super) struct Server {
@@ -22,6 +29,35 @@ pub(super) struct Server {
     client: Client,
     /// For questions; nothing that is measured goes through it.
     asks: MultiplexedConnection,
+    ours: Slow,
+    floor: Slow,
+}
+
+/// Whose calls the server has answered.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    /// The broker's, while it did this.
+    Ours(&'static str),
+    Floor,
+}
+
+/// How long the server took for calls of scripts, in microseconds, by its own clock: from the beginning of a call to its end,
+/// network and queueing left out.
+#[derive(Clone, Copy)]
+pub(super) struct Calls {
+    pub mean: f64,
+    pub p50: f64,
+    pub p99: f64,
+    longest: f64,
+}
+
+/// What took long, of all calls of one side.
+#[derive(Default)]
+struct Slow {
+    /// Over [`SLOW`].
+    calls: usize,
+    /// In microseconds, and during what.
+    longest: (f64, &'static str),
 }
 
 struct Process {
@@ -56,13 +92,24 @@ impl Server {
             "everysec",
         ]);
         server.args(["--appendonly", if append_only { "yes" } else { "no" }, "--dir"]).arg(&folder);
+        // What SLOWLOG lists, and what INFO tells of every command.
+        server.args(["--slowlog-log-slower-than", SLOW, "--slowlog-max-len", "100000"]);
+        server.args([
+            "--latency-tracking-info-percentiles",
+            "50",
+            "99",
+            "100",
+            "--auto-aof-rewrite-percentage",
+            "0",
+        ]);
         let child = server.stdout(Stdio::null()).spawn().map_err(|error| {
             format!("`redis-server` did not start: {error}; install Redis 7 or later, as your distribution packs it")
         })?;
         let process = Process { child, folder };
         let url = format!("redis://127.0.0.1:{port}");
         let client = Client::open(url.as_str()).map_err(|error| error.to_string())?;
-        let mut server = Self { asks: connected(&client).await?, process, url, client };
+        let asks = connected(&client).await?;
+        let mut server = Self { process, url, client, asks, ours: Slow::default(), floor: Slow::default() };
         let answers = server.info("server", "process_id").await?;
         if answers != server.process.child.id().to_string() {
             return Err(format!("another server has port {port}; start the bench again"));
@@ -70,11 +117,9 @@ impl Server {
         Ok(server)
     }
 
-    /// A connection of its own.
-    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, String> {
-        let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        connection.map_err(|error| error.to_string())
+    /// A connection of its own, of the kind that the broker has.
+    pub(super) async fn manager(&self) -> Result<ConnectionManager, String> {
+        self.client.get_connection_manager().await.map_err(|error| error.to_string())
     }
 
     /// An answer to any command.
@@ -90,6 +135,67 @@ impl Server {
         let value = told.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         value.map(str::to_owned).ok_or_else(|| format!("INFO {section} has no {field}: Redis 7 is needed"))
     }
+
+    /// The script calls over 1 ms, and the longest; beside the floor, which shows how often the machine takes the
+    /// processor from the server in the middle of a call.
+    #[expect(clippy::cast_precision_loss, reason = "few")]
+    pub(super) fn slowest(&self, suffix: &str) -> [Row; 2] {
+        let count = [self.ours.calls as f64, self.floor.calls as f64];
+        let count = Row::paired(
+            format!("script calls over 1 ms{suffix}"),
+            Unit::Calls,
+            &count[..1],
+            "floor",
+            &count[1..],
+        );
+        let (longest, doing) = self.ours.longest;
+        let longest = Row::paired(
+            format!("longest script call{suffix}, {doing}"),
+            Unit::Millis,
+            &[longest / 1000.0],
+            "floor",
+            &[self.floor.longest.0 / 1000.0],
+        );
+        [count.limit(Limit::AtMost(0.0)), longest]
+    }
+
+    /// Forgets every key; not the scripts.
+    pub(super) async fn flush(&mut self) -> Result<(), String> {
+        self.ask(&["FLUSHALL", "SYNC"]).await
+    }
+
+    /// What the calls of scripts took since the last time, all of them of one side.
+    pub(super) async fn settle(&mut self, side: Side) -> Result<Calls, String> {
+        let sum = self.info("commandstats", "cmdstat_evalsha").await?;
+        let spread = self.info("latencystats", "latency_percentiles_usec_evalsha").await?;
+        let of = |line: &str, name| number(line, name).ok_or_else(|| format!("INFO has no {name}: {line}"));
+        let calls = Calls {
+            mean: of(&sum, "usec_per_call")?,
+            p50: of(&spread, "p50")?,
+            p99: of(&spread, "p99")?,
+            longest: of(&spread, "p100")?,
+        };
+        let slow: Vec<(u64, u64, u64, Vec<String>, String, String)> =
+            self.ask(&["SLOWLOG", "GET", "-1"]).await?;
+        let slow =
+            slow.iter().filter(|(_, _, _, words, _, _)| words.first().is_some_and(|it| it == "EVALSHA"));
+        let (all, doing) = match side {
+            Side::Ours(doing) => (&mut self.ours, doing),
+            Side::Floor => (&mut self.floor, "claiming"),
+        };
+        all.calls += slow.count();
+        if calls.longest > all.longest.0 {
+            all.longest = (calls.longest, doing);
+        }
+        self.ask::<()>(&["SLOWLOG", "RESET"]).await?;
+        self.ask::<()>(&["CONFIG", "RESETSTAT"]).await?;
+        Ok(calls)
+    }
+}
+
+/// One number of a line of INFO: `name=1.5,…`.
+fn number(line: &str, name: &str) -> Option<f64> {
+    line.split(',').find_map(|it| it.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
 }
 
 async fn connected(client: &Client) -> Result<MultiplexedConnection, String> {
