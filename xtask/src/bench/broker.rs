@@ -80,7 +80,7 @@ struct Scale {
 #[cfg(feature = "e2e")]
 const FULL: Scale = Scale {
     rounds: 5,
-    jobs: [10_000, 25_000],
+    jobs: [10_000, 20_000],
     backlogs: &[1_000, 100_000, 1_000_000],
     fronts: &[0, 1_000, 10_000, 100_000],
     over_signatures: 1_000_000,

@@ -1,6 +1,6 @@
 //! What a claim costs the server while much waits. One call both finishes a job and claims the next.
 
-use broker::{Broker as _, Native};
+use broker::{Broker as _, MAX_BATCH, Native, Outcome, Want};
 
 use super::{
     Scale,
@@ -19,6 +19,14 @@ const OTHERS: usize = 10;
 /// Connections that claim.
 const CONNECTIONS: usize = 1;
 
+/// How often the calls with most to do are made to find the longest; and jobs of a submission, about as many as the broker
+/// sends in one call.
+const PROBES: usize = 200;
+const SUBMITTED: usize = 3 * MAX_BATCH;
+
+/// New classes that judge every signature.
+const STRANGERS: usize = 5;
+
 /// Jobs of which the memory is measured.
 const WEIGHED: usize = 100_000;
 
@@ -29,27 +37,28 @@ fn each(rounds: &Rounds, figure: impl Fn(&(Calls, f64)) -> f64) -> Vec<f64> {
     rounds.iter().map(figure).collect()
 }
 
+/// The model that a job needs, by its number.
+type Model = fn(usize) -> Option<String>;
+
 /// A queue that is as deep before every round.
 struct Deep {
     queue: Native,
+    /// Of the jobs that are worked.
+    model: Model,
     crew: Crew,
     rounds: Rounds,
 }
 
 impl Deep {
-    async fn new(server: &Server, name: &str, any_model: bool) -> Result<Self, String> {
+    /// With a worker that takes jobs without a model, or with any.
+    async fn new(server: &Server, name: &str, any_model: bool, model: Model) -> Result<Self, String> {
         let crew = Crew::new(server, name, CONNECTIONS, any_model).await?;
-        Ok(Self { queue: load::connect(&server.url, name).await?, crew, rounds: vec![] })
+        Ok(Self { queue: load::connect(&server.url, name).await?, model, crew, rounds: vec![] })
     }
 
     /// Adds as many jobs as are claimed afterwards.
-    async fn round(
-        &mut self,
-        server: &mut Server,
-        claims: usize,
-        model: impl Fn(usize) -> Option<String>,
-    ) -> Result<(), String> {
-        load::fill(&self.queue, claims, model).await?;
+    async fn round(&mut self, server: &mut Server, claims: usize) -> Result<(), String> {
+        load::fill(&self.queue, claims, self.model).await?;
         server.settle(Side::Ours("submitting")).await?;
         let rate = self.crew.work(claims, 1).await?;
         self.rounds.push((server.settle(Side::Ours("claiming")).await?, rate));
@@ -58,16 +67,11 @@ impl Deep {
 }
 
 /// Runs the rounds of all queues in turn, after one that warms up.
-async fn rounds(
-    server: &mut Server,
-    scale: &Scale,
-    queues: &mut [Deep],
-    model: impl Fn(usize) -> Option<String> + Copy,
-) -> Result<(), String> {
+async fn rounds(server: &mut Server, scale: &Scale, queues: &mut [Deep]) -> Result<(), String> {
     for round in 0..=scale.rounds {
         eprintln!("bench: round {round} of {}", scale.rounds);
         for queue in &mut *queues {
-            queue.round(server, scale.claims, model).await?;
+            queue.round(server, scale.claims).await?;
             if round == 0 {
                 queue.rounds.clear();
             }
@@ -81,7 +85,7 @@ pub(super) async fn waiting(server: &mut Server, scale: &Scale) -> Result<Vec<Ro
     let (mut ours, mut floors) = (Vec::new(), Vec::new());
     for (index, &waiting) in scale.backlogs.iter().enumerate() {
         eprintln!("bench: filling with {waiting}");
-        let deep = Deep::new(server, &format!("waiting-{index}"), false).await?;
+        let deep = Deep::new(server, &format!("waiting-{index}"), false, |_| None).await?;
         load::fill(&deep.queue, waiting, |_| None).await?;
         ours.push(deep);
         let floor = Floor::new(server, index, CONNECTIONS).await?;
@@ -92,7 +96,7 @@ pub(super) async fn waiting(server: &mut Server, scale: &Scale) -> Result<Vec<Ro
     for round in 0..=scale.rounds {
         eprintln!("bench: round {round} of {}", scale.rounds);
         for ((deep, (floor, measured)), waiting) in ours.iter_mut().zip(&mut floors).zip(scale.backlogs) {
-            deep.round(server, scale.claims, |_| None).await?;
+            deep.round(server, scale.claims).await?;
             floor.fill(waiting + round * scale.claims, scale.claims).await?;
             let rate = floor.work(scale.claims).await?;
             measured.push((server.settle(Side::Floor).await?, rate));
@@ -113,6 +117,9 @@ pub(super) async fn waiting(server: &mut Server, scale: &Scale) -> Result<Vec<Ro
         rows.push(row("server p99", Unit::Micros, &|it| it.0.p99));
         rows.push(row("1 connection", Unit::PerSecond, &|it| it.1));
     }
+    for (deep, waiting) in ours.iter_mut().zip(scale.backlogs) {
+        rows.push(longest(server, deep, *waiting).await?);
+    }
     if let [(few, first), .., (many, last)] = &*ours.iter().zip(scale.backlogs).collect::<Vec<_>>() {
         let [many, few] = [many, few].map(|it| each(&it.rounds, |it| it.0.mean));
         let name = format!("claim, {} waiting against {}", thousands(**last), thousands(**first));
@@ -121,16 +128,49 @@ pub(super) async fn waiting(server: &mut Server, scale: &Scale) -> Result<Vec<Ro
     Ok(rows)
 }
 
+/// Of the calls with most to do, at this depth, the longest: a full submission, full exchanges, and the first claim of a
+/// class, which judges every signature.
+async fn longest(server: &mut Server, deep: &mut Deep, waiting: usize) -> Result<Row, String> {
+    let said = |error: broker::Error| error.to_string();
+    let mut longest = 0.0_f64;
+    server.log_all(true).await?;
+    for round in 0..PROBES {
+        let jobs = load::jobs(SUBMITTED, |job| (deep.model)(job + round * SUBMITTED))?;
+        let submission = async { deep.queue.submit(&jobs).await.map_err(said) };
+        longest = longest.max(server.watch(submission).await?.1);
+        let worker = deep.crew.first();
+        for _ in (0..SUBMITTED).step_by(MAX_BATCH) {
+            longest = longest.max(server.watch(worker.exchange(MAX_BATCH)).await?.1);
+        }
+    }
+    for index in 0..STRANGERS {
+        let worker = load::stranger(index)?;
+        let first = async { deep.queue.exchange(&worker, vec![], Want::now(1)).await.map_err(said) };
+        let (answer, took) = server.watch(first).await?;
+        longest = longest.max(took);
+        let back = answer.claims.into_iter().map(|it| (it.ticket, Outcome::HandBack)).collect();
+        deep.queue.exchange(&worker, back, Want::NOTHING).await.map_err(said)?;
+    }
+    server.log_all(false).await?;
+    let over = if (deep.model)(0).is_some() {
+        format!(" over {} signatures", thousands(SIGNATURES))
+    } else {
+        String::new()
+    };
+    let name = format!("longest script call, {} waiting{over}", thousands(waiting));
+    Ok(Row::new(name, longest / 1000.0, Unit::Millis).limit(Limit::AtMost(1.0)))
+}
+
 /// Claims behind jobs that this worker cannot run, all older than those that it can.
 pub(super) async fn in_front(server: &mut Server, scale: &Scale) -> Result<Vec<Row>, String> {
     let mut queues = Vec::new();
     for (index, &front) in scale.fronts.iter().enumerate() {
         eprintln!("bench: filling with {front}");
-        let deep = Deep::new(server, &format!("front-{index}"), false).await?;
+        let deep = Deep::new(server, &format!("front-{index}"), false, |_| None).await?;
         load::fill(&deep.queue, front, |job| Some(format!("model-{}", job % OTHERS))).await?;
         queues.push(deep);
     }
-    rounds(server, scale, &mut queues, |_| None).await?;
+    rounds(server, scale, &mut queues).await?;
     let mut rows = Vec::new();
     let (none, fronts) = queues.split_first().ok_or("no queue")?;
     for (deep, front) in fronts.iter().zip(&scale.fronts[1..]) {
@@ -148,31 +188,28 @@ pub(super) async fn in_front(server: &mut Server, scale: &Scale) -> Result<Vec<R
 
 /// Claims from many lines, all of which the worker takes from.
 pub(super) async fn signatures(server: &mut Server, scale: &Scale) -> Result<Vec<Row>, String> {
-    let model = |job| Some(format!("model-{}", job % SIGNATURES));
     eprintln!("bench: filling with {}", scale.over_signatures);
-    let mut queues = [Deep::new(server, "many", true).await?, Deep::new(server, "one", true).await?];
-    load::fill(&queues[0].queue, scale.over_signatures, model).await?;
-    load::fill(&queues[1].queue, scale.backlogs[0], |_| None).await?;
-    for round in 0..=scale.rounds {
-        eprintln!("bench: round {round} of {}", scale.rounds);
-        let [many, one] = &mut queues;
-        many.round(server, scale.claims, model).await?;
-        one.round(server, scale.claims, |_| None).await?;
-        if round == 0 {
-            many.rounds.clear();
-            one.rounds.clear();
-        }
-    }
+    let many = Deep::new(server, "many", true, |job| Some(format!("model-{}", job % SIGNATURES))).await?;
+    let one = Deep::new(server, "one", true, |_| None).await?;
+    load::fill(&many.queue, scale.over_signatures, many.model).await?;
+    load::fill(&one.queue, scale.backlogs[0], one.model).await?;
+    let mut queues = [many, one];
+    rounds(server, scale, &mut queues).await?;
+    let longest = longest(server, &mut queues[0], scale.over_signatures).await?;
     let [many, one] = &queues;
     let row = |what, unit, figure: fn(&(Calls, f64)) -> f64| {
-        let name =
-            format!("claim, {} over {SIGNATURES} signatures, {what}", thousands(scale.over_signatures));
+        let name = format!(
+            "claim, {} over {} signatures, {what}",
+            thousands(scale.over_signatures),
+            thousands(SIGNATURES)
+        );
         Row::paired(name, unit, &each(&many.rounds, figure), "of 1,000 in one", &each(&one.rounds, figure))
     };
     Ok(vec![
         row("server mean", Unit::Micros, |it| it.0.mean),
         row("server p99", Unit::Micros, |it| it.0.p99),
         row("1 connection", Unit::PerSecond, |it| it.1),
+        longest,
     ])
 }
 

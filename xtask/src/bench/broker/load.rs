@@ -60,7 +60,17 @@ pub(super) async fn fill(
 /// A worker that takes jobs without a model, or with any.
 pub(super) fn worker(index: usize, any_model: bool) -> Result<Worker, String> {
     let models = if any_model { json!({ "simulation": "any" }) } else { json!({}) };
-    let capabilities = serde_json::from_value(json!({ "services": ["simulation"], "models": models }));
+    worker_with(index, &json!({ "services": ["simulation"], "models": models }))
+}
+
+/// A worker that takes jobs with any model, of a class of its own.
+pub(super) fn stranger(index: usize) -> Result<Worker, String> {
+    let models = json!({ "simulation": "any" });
+    worker_with(index, &json!({ "services": ["simulation"], "models": models, "has": { "index": index } }))
+}
+
+fn worker_with(index: usize, capabilities: &Value) -> Result<Worker, String> {
+    let capabilities = serde_json::from_value(capabilities.clone());
     let capabilities = capabilities.map_err(|error| error.to_string())?;
     Ok(Worker::new(named(&format!("bench-worker-simulation-{index}"))?, capabilities))
 }
@@ -68,7 +78,8 @@ pub(super) fn worker(index: usize, any_model: bool) -> Result<Worker, String> {
 /// Workers, each with a connection of its own, as so many processes would have.
 pub(super) struct Crew(Vec<Hand>);
 
-struct Hand {
+/// A worker with its connection.
+pub(super) struct Hand {
     queue: Arc<Native>,
     worker: Worker,
     /// What it has and finishes with its next call.
@@ -119,6 +130,11 @@ impl Crew {
         Ok(rate)
     }
 
+    /// The first worker.
+    pub(super) fn first(&mut self) -> &mut Hand {
+        &mut self.0[0]
+    }
+
     /// Finishes what is left.
     pub(super) async fn rest(&mut self) -> Result<(), String> {
         for hand in &mut self.0 {
@@ -130,7 +146,7 @@ impl Crew {
 
 impl Hand {
     /// Finishes what it has and claims up to `most`. How many it got.
-    async fn exchange(&mut self, most: usize) -> Result<usize, String> {
+    pub(super) async fn exchange(&mut self, most: usize) -> Result<usize, String> {
         let want = Want::now(most).lease(LEASE);
         let answer = self.queue.exchange(&self.worker, std::mem::take(&mut self.has), want).await;
         let answer = answer.map_err(|error| error.to_string())?;

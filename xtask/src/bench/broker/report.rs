@@ -140,7 +140,8 @@ pub(super) fn table(rows: &[Row]) -> String {
     let head = ["| case | measured | beside | ratio | limit | verdict |", "|---|--:|---|--:|---|---|"];
     let line = |row: &Row| {
         let (beside, ratio) = row.beside.as_ref().map_or_else(Default::default, |it| {
-            (format!("{} {}", row.unit.show(it.value), it.what), format!("{:.2}×", it.ratio))
+            let ratio = if it.ratio.is_finite() { format!("{:.2}×", it.ratio) } else { String::new() };
+            (format!("{} {}", row.unit.show(it.value), it.what), ratio)
         });
         let verdict = match row.verdict() {
             None => "",

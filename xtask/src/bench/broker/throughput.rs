@@ -8,17 +8,22 @@ use super::{
     Scale,
     floor::Floor,
     load::{self, BULK, Crew},
-    report::{Limit, Row, Unit},
+    report::{Limit, Row, Unit, thousands},
     server::{Server, Side},
 };
 
 /// The connections of the two halves.
 const CONNECTIONS: [usize; 2] = [1, 50];
 
-/// What one round measured, in jobs per second: for each number of connections the floor, one by one, and batched.
+/// How jobs are worked, after the floor: jobs in one call.
+const BATCHES: [(usize, usize); 2] = [(1, 1), (2, MAX_BATCH)];
+
+/// What the rounds measured, in jobs per second: for each number of connections the floor, one by one, and batched.
 #[derive(Default)]
 struct Rates {
     worked: [[Vec<f64>; 3]; 2],
+    /// The processor time of Redis for a job, in microseconds.
+    spent: [[Vec<f64>; 3]; 2],
     single: Vec<f64>,
     bulk: Vec<f64>,
 }
@@ -34,22 +39,29 @@ pub(super) async fn run(server: &mut Server, scale: &Scale, suffix: &str) -> Res
         }
     }
     let mut rows = Vec::new();
-    for (half, connections) in CONNECTIONS.iter().enumerate() {
-        let [floor, single, batched] = &rates.worked[half];
-        let row = |how: &str, rates| {
-            let name = format!("worked, {connections} connections, {how}{suffix}");
-            Row::paired(name.replace("1 connections", "1 connection"), Unit::PerSecond, rates, "floor", floor)
-        };
-        let limit = if *connections == 1 { 0.3 } else { 0.8 };
-        rows.push(row("one by one", single).limit(Limit::RatioAtLeast(limit)));
-        let batched = row(&format!("{MAX_BATCH} a call"), batched);
-        rows.push(if *connections == 1 { batched } else { batched.limit(Limit::RatioAtLeast(1.5)) });
+    for (half, connections) in CONNECTIONS.into_iter().enumerate() {
+        let least = if connections == 1 { [Some(0.3), None] } else { [Some(0.8), Some(1.5)] };
+        let plural = if connections == 1 { "" } else { "s" };
+        for (how, batch) in BATCHES {
+            let name = format!("worked, {connections} connection{plural}, {batch} a call{suffix}");
+            let [worked, spent] = [&rates.worked[half], &rates.spent[half]];
+            let row = Row::paired(&name, Unit::PerSecond, &worked[how], "floor", &worked[0]);
+            let limit = least[how - 1].map(Limit::RatioAtLeast);
+            rows.push(limit.into_iter().fold(row, Row::limit));
+            rows.push(Row::paired(
+                format!("{name}, processor of Redis"),
+                Unit::Micros,
+                &spent[how],
+                "floor",
+                &spent[0],
+            ));
+        }
     }
     let floor = &rates.worked[0][0];
     let single =
-        Row::paired(format!("submitted, one by one{suffix}"), Unit::PerSecond, &rates.single, "floor", floor);
+        Row::paired(format!("submitted, 1 a call{suffix}"), Unit::PerSecond, &rates.single, "floor", floor);
     let bulk = Row::paired(
-        format!("submitted, {BULK} a call{suffix}"),
+        format!("submitted, {} a call{suffix}", thousands(BULK)),
         Unit::PerSecond,
         &rates.bulk,
         "floor",
@@ -61,7 +73,8 @@ pub(super) async fn run(server: &mut Server, scale: &Scale, suffix: &str) -> Res
 
 impl Rates {
     fn add(&mut self, round: Rates) {
-        for (all, round) in self.worked.iter_mut().flatten().zip(round.worked.into_iter().flatten()) {
+        let all = self.worked.iter_mut().chain(&mut self.spent).flatten();
+        for (all, round) in all.zip(round.worked.into_iter().chain(round.spent).flatten()) {
             all.extend(round);
         }
         self.single.extend(round.single);
@@ -69,6 +82,7 @@ impl Rates {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 async fn one_round(server: &mut Server, scale: &Scale) -> Result<Rates, String> {
     let mut rates = Rates::default();
     for (half, connections) in CONNECTIONS.into_iter().enumerate() {
@@ -76,16 +90,20 @@ async fn one_round(server: &mut Server, scale: &Scale) -> Result<Rates, String> 
         server.flush().await?;
         let floor = Floor::new(server, 0, connections).await?;
         floor.fill(0, jobs).await?;
+        let before = server.processor_time().await?;
         rates.worked[half][0].push(floor.work(jobs).await?);
+        rates.spent[half][0].push((server.processor_time().await? - before) / jobs as f64);
         server.settle(Side::Floor).await?;
-        for (how, batch) in [(1, 1), (2, MAX_BATCH)] {
+        for (how, batch) in BATCHES {
             server.flush().await?;
             // Batches are over too soon to be timed well.
             let jobs = jobs * if batch == 1 { 1 } else { 2 };
             load::fill(&load::connect(&server.url, "work").await?, jobs, |_| None).await?;
             server.settle(Side::Ours("submitting")).await?;
             let mut crew = Crew::new(server, "work", connections, false).await?;
+            let before = server.processor_time().await?;
             rates.worked[half][how].push(crew.work(jobs, batch).await?);
+            rates.spent[half][how].push((server.processor_time().await? - before) / jobs as f64);
             crew.rest().await?;
             server.settle(Side::Ours("claiming")).await?;
         }
