@@ -84,7 +84,7 @@ const FULL: Scale = Scale {
     backlogs: &[1_000, 100_000, 1_000_000],
     fronts: &[0, 1_000, 10_000, 100_000],
     over_signatures: 1_000_000,
-    claims: 5_000,
+    claims: 3_000,
     singles: 1_000,
 };
 #[cfg(feature = "e2e")]

@@ -118,7 +118,7 @@ pub(super) async fn waiting(server: &mut Server, scale: &Scale) -> Result<Vec<Ro
         rows.push(row("1 connection", Unit::PerSecond, &|it| it.1));
     }
     for (deep, waiting) in ours.iter_mut().zip(scale.backlogs) {
-        rows.push(longest(server, deep, *waiting).await?);
+        rows.extend(longest(server, deep, *waiting).await?);
     }
     if let [(few, first), .., (many, last)] = &*ours.iter().zip(scale.backlogs).collect::<Vec<_>>() {
         let [many, few] = [many, few].map(|it| each(&it.rounds, |it| it.0.mean));
@@ -128,26 +128,26 @@ pub(super) async fn waiting(server: &mut Server, scale: &Scale) -> Result<Vec<Ro
     Ok(rows)
 }
 
-/// Of the calls with most to do, at this depth, the longest: a full submission, full exchanges, and the first claim of a
-/// class, which judges every signature.
-async fn longest(server: &mut Server, deep: &mut Deep, waiting: usize) -> Result<Row, String> {
+/// The longest of the calls with most to do, at this depth: a full submission, a full exchange, and what a new class does
+/// with its first claim, which is to judge every signature.
+async fn longest(server: &mut Server, deep: &mut Deep, waiting: usize) -> Result<Vec<Row>, String> {
     let said = |error: broker::Error| error.to_string();
-    let mut longest = 0.0_f64;
+    let [mut submission, mut exchange, mut first] = [0.0_f64; 3];
     server.log_all(true).await?;
     for round in 0..PROBES {
         let jobs = load::jobs(SUBMITTED, |job| (deep.model)(job + round * SUBMITTED))?;
-        let submission = async { deep.queue.submit(&jobs).await.map_err(said) };
-        longest = longest.max(server.watch(submission).await?.1);
+        let submits = async { deep.queue.submit(&jobs).await.map_err(said) };
+        submission = submission.max(server.watch(submits).await?.1);
         let worker = deep.crew.first();
         for _ in (0..SUBMITTED).step_by(MAX_BATCH) {
-            longest = longest.max(server.watch(worker.exchange(MAX_BATCH)).await?.1);
+            exchange = exchange.max(server.watch(worker.exchange(MAX_BATCH)).await?.1);
         }
     }
     for index in 0..STRANGERS {
         let worker = load::stranger(index)?;
-        let first = async { deep.queue.exchange(&worker, vec![], Want::now(1)).await.map_err(said) };
-        let (answer, took) = server.watch(first).await?;
-        longest = longest.max(took);
+        let claims = async { deep.queue.exchange(&worker, vec![], Want::now(1)).await.map_err(said) };
+        let (answer, took) = server.watch(claims).await?;
+        first = first.max(took);
         let back = answer.claims.into_iter().map(|it| (it.ticket, Outcome::HandBack)).collect();
         deep.queue.exchange(&worker, back, Want::NOTHING).await.map_err(said)?;
     }
@@ -157,8 +157,11 @@ async fn longest(server: &mut Server, deep: &mut Deep, waiting: usize) -> Result
     } else {
         String::new()
     };
-    let name = format!("longest script call, {} waiting{over}", thousands(waiting));
-    Ok(Row::new(name, longest / 1000.0, Unit::Millis).limit(Limit::AtMost(1.0)))
+    let row = |doing, longest: f64| {
+        let name = format!("longest call, {} waiting{over}, {doing}", thousands(waiting));
+        Row::new(name, longest / 1000.0, Unit::Millis).limit(Limit::AtMost(1.0))
+    };
+    Ok(vec![row("submitting", submission), row("exchanging", exchange), row("first claim of a class", first)])
 }
 
 /// Claims behind jobs that this worker cannot run, all older than those that it can.
@@ -205,12 +208,13 @@ pub(super) async fn signatures(server: &mut Server, scale: &Scale) -> Result<Vec
         );
         Row::paired(name, unit, &each(&many.rounds, figure), "of 1,000 in one", &each(&one.rounds, figure))
     };
-    Ok(vec![
+    let mut rows = vec![
         row("server mean", Unit::Micros, |it| it.0.mean),
         row("server p99", Unit::Micros, |it| it.0.p99),
         row("1 connection", Unit::PerSecond, |it| it.1),
-        longest,
-    ])
+    ];
+    rows.extend(longest);
+    Ok(rows)
 }
 
 /// What a waiting job weighs in Redis, its document included.
