@@ -69,7 +69,7 @@ struct Scale {
     backlogs: &'static [usize],
     /// Jobs in front that cannot be run, 0 first.
     fronts: &'static [usize],
-    /// Jobs over [`backlog::SIGNATURES`] signatures.
+    /// Jobs over many signatures.
     over_signatures: usize,
     /// Claims of one round where the server's time is measured.
     claims: usize,
