@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::capabilities::{ClassId, Unmet, Worker};
 use crate::error::Error;
-use crate::ids::JobId;
+use crate::ids::{JobId, LimitKey};
 use crate::job::{Job, MAX_NESTING, MAX_PAYLOAD, levels};
 use crate::life::{Death, Life, Millis, Rejection};
+use crate::limit::{Held, Limit};
 use crate::signature::Signature;
 
 /// The most jobs that one claim takes and one exchange finishes: a call of this size blocks Redis for less than 1 ms.
@@ -69,6 +70,12 @@ pub trait Broker: Send + Sync {
 
     /// Lets no job be claimed, or again. Jobs that run go on; jobs can be submitted.
     fn pause(&self, paused: bool) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Limits the jobs of a key from now on; `None`: no longer. Jobs that run go on.
+    fn limit(&self, key: &LimitKey, limit: Option<Limit>) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// All limits, by their keys.
+    fn limits(&self) -> impl Future<Output = Result<Vec<(LimitKey, Limit)>, Error>> + Send;
 
     /// How many jobs are where.
     fn counts(&self) -> impl Future<Output = Result<Counts, Error>> + Send;
@@ -344,8 +351,10 @@ pub struct Swept {
 /// How many jobs are where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// In a line.
+    /// In a line, for a worker.
     pub waiting: u64,
+    /// In a line, for their limit key to let one go on.
+    pub held: u64,
     /// For a time.
     pub delayed: u64,
     /// With a worker.
@@ -367,6 +376,8 @@ pub struct Explanation {
     pub signature: Signature,
     /// No job of this queue is claimed.
     pub paused: bool,
+    /// The limit that holds it, if it waits for that now.
+    pub held: Option<Held>,
     /// For each live worker class, what it lacks; nothing if it can run the job.
     pub classes: Vec<(ClassId, Vec<Unmet>)>,
 }

@@ -87,6 +87,8 @@ ids! {
     CustomerId: label, "use letters, digits and _-.@+/=";
     /// The workflow that a job is a step of.
     WorkflowId: label, "use letters, digits and _-.@+/=";
+    /// Jobs of one key share a limit.
+    LimitKey: label, "use letters, digits and _-.@+/=";
     /// Two jobs submitted with one key are one job.
     IdempotencyKey: label, "use letters, digits and _-.@+/=";
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use spec::ids::JobType;
 
-use crate::ids::{CustomerId, IdempotencyKey, JobId, WorkflowId};
+use crate::ids::{CustomerId, IdempotencyKey, JobId, LimitKey, WorkflowId};
 use crate::refusal::{Object, Refusal, Refusals, Why};
 use crate::requirements::Requirements;
 use crate::signature::Signature;
@@ -63,6 +63,8 @@ pub struct Job {
     pub timeout: Duration,
     /// It waits at least so long.
     pub delay: Duration,
+    /// It counts against the limit of this key, if there is one.
+    pub limit_key: Option<LimitKey>,
     /// Another job with this key is this job.
     pub idempotency_key: Option<IdempotencyKey>,
     /// How long its result is kept; 1 day by default.
@@ -83,6 +85,7 @@ impl Job {
             max_attempts: 3,
             timeout: Duration::from_hours(1),
             delay: Duration::ZERO,
+            limit_key: None,
             idempotency_key: None,
             result_ttl: Duration::from_hours(24),
         }
@@ -132,6 +135,11 @@ impl Job {
     #[must_use]
     pub fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+    /// Under the limit of this key.
+    #[must_use]
+    pub fn limit_key(self, key: LimitKey) -> Self {
+        Self { limit_key: Some(key), ..self }
     }
     /// One with every other job of this key.
     #[must_use]
@@ -193,7 +201,8 @@ impl Job {
             requirements.and_then(|it| Requirements::within(it, &object.at("requirements"), refusals));
         let workflow = object.get("workflow").and_then(|it| workflow(it, refusals));
         let (id, customer) = (object.name("id", refusals), object.name("customer", refusals));
-        let idempotency_key = object.name("idempotency_key", refusals);
+        let (limit_key, idempotency_key) =
+            (object.name("limit_key", refusals), object.name("idempotency_key", refusals));
         let job = Self::new(service?);
         Some(Self {
             id: id.unwrap_or(job.id),
@@ -205,6 +214,7 @@ impl Job {
             max_attempts: attempts.and_then(|it| it.try_into().ok()).unwrap_or(job.max_attempts),
             timeout: timeout.unwrap_or(job.timeout),
             delay: delay.unwrap_or(job.delay),
+            limit_key,
             idempotency_key,
             result_ttl: result_ttl.unwrap_or(job.result_ttl),
             service_required: job.service_required,
@@ -213,15 +223,24 @@ impl Job {
 
     /// What of a job that was built is beyond its limits. [`Job::read`] and every submission ask it.
     pub fn check(&self) -> Result<(), Vec<Refusal>> {
+        self.document().map(drop)
+    }
+
+    /// Its document, if it is within its limits.
+    pub(crate) fn document(&self) -> Result<String, Vec<Refusal>> {
         let mut refusals = Refusals::default();
         let levels = levels(&self.payload);
         if levels > MAX_NESTING {
             refusals.add("payload", Why::Limit { found: levels, of: "levels", limit: MAX_NESTING });
             return refusals.or(None);
         }
-        let bytes = serde_json::to_string(&self.payload).map_or(0, |it| it.len());
-        if bytes > MAX_PAYLOAD {
-            refusals.add("payload", Why::Limit { found: bytes, of: "bytes", limit: MAX_PAYLOAD });
+        // Keys that are texts and numbers that are finite: nothing of it can fail to be JSON.
+        let document = serde_json::to_string(self).unwrap_or_default();
+        if document.len() > MAX_PAYLOAD {
+            let bytes = serde_json::to_string(&self.payload).map_or(0, |it| it.len());
+            if bytes > MAX_PAYLOAD {
+                refusals.add("payload", Why::Limit { found: bytes, of: "bytes", limit: MAX_PAYLOAD });
+            }
         }
         let mut within = |at: &str, found: i64, least: i64, most: i64| {
             if !(least..=most).contains(&found) {
@@ -236,7 +255,7 @@ impl Job {
         within("timeout_ms", ms(self.timeout), 1, ms(MAX_TIME));
         within("delay_ms", ms(self.delay), 0, ms(MAX_TIME));
         within("result_ttl_ms", ms(self.result_ttl), 0, ms(MAX_TIME));
-        refusals.or(Some(()))
+        refusals.or(Some(document))
     }
 }
 
@@ -252,6 +271,7 @@ const FIELDS: &[&str] = &[
     "max_attempts",
     "timeout_ms",
     "delay_ms",
+    "limit_key",
     "idempotency_key",
     "result_ttl_ms",
 ];
@@ -259,16 +279,12 @@ const FIELDS: &[&str] = &[
 /// How deep a value is; what is deeper than [`MAX_NESTING`] is not followed further.
 pub(crate) fn levels(value: &Value) -> usize {
     fn within(value: &Value, left: usize) -> usize {
-        let deepest = |mut them: Box<dyn Iterator<Item = &Value> + '_>| {
-            let mut most = 0;
-            while let (true, Some(it)) = (most < left, them.next()) {
-                most = most.max(within(it, left - 1));
-            }
-            1 + most
-        };
+        fn deepest<'v>(them: impl Iterator<Item = &'v Value>, left: usize) -> usize {
+            if left == 0 { 1 } else { 1 + them.map(|it| within(it, left - 1)).max().unwrap_or_default() }
+        }
         match value {
-            Value::Array(them) => deepest(Box::new(them.iter())),
-            Value::Object(them) => deepest(Box::new(them.values())),
+            Value::Array(them) => deepest(them.iter(), left),
+            Value::Object(them) => deepest(them.values(), left),
             _ => 0,
         }
     }
@@ -325,6 +341,9 @@ impl Serialize for Job {
         ];
         for (name, value, _) in times.into_iter().filter(|(_, value, default)| value != default) {
             map.serialize_entry(name, &u64::try_from(value.as_millis()).unwrap_or(u64::MAX))?;
+        }
+        if let Some(key) = &self.limit_key {
+            map.serialize_entry("limit_key", key)?;
         }
         if let Some(key) = &self.idempotency_key {
             map.serialize_entry("idempotency_key", key)?;

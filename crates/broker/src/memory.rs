@@ -12,12 +12,14 @@ use crate::broker::{
 };
 use crate::capabilities::Worker;
 use crate::error::Error;
-use crate::ids::JobId;
+use crate::ids::{JobId, LimitKey};
 use crate::job::Job;
 use crate::life::{Millis, Rejection, ms};
+use crate::limit::Limit;
 use crate::settings::Settings;
 use crate::signature::Signature;
 
+mod limits;
 mod store;
 
 use store::Store;
@@ -80,7 +82,7 @@ impl Memory {
             let changed = self.changed.notified();
             let (found, next) = self.with(|store, now| {
                 let found = attempt(store, now);
-                (found, store.next_event().map(|at| at.saturating_sub(now)))
+                (found, store.next_event(now).map(|at| at.saturating_sub(now)))
             });
             if found.is_some() || Instant::now() >= end {
                 return found;
@@ -119,9 +121,11 @@ impl Broker for Memory {
         tickets: &[Ticket],
         lease: Duration,
     ) -> Result<Vec<Renewal>, Error> {
-        Ok(self.with(|store, now| {
+        Ok(self.change(|store, now| {
             store.meet(worker, now);
-            tickets.iter().map(|it| store.renew(it, lease, now)).collect()
+            let told = tickets.iter().map(|it| store.renew(it, lease, now)).collect();
+            store.sweep(now);
+            told
         }))
     }
 
@@ -163,8 +167,17 @@ impl Broker for Memory {
         Ok(())
     }
 
+    async fn limit(&self, key: &LimitKey, limit: Option<Limit>) -> Result<(), Error> {
+        self.change(|store, _| store.limits.set(key, limit));
+        Ok(())
+    }
+
+    async fn limits(&self) -> Result<Vec<(LimitKey, Limit)>, Error> {
+        Ok(self.with(|store, _| store.limits.all()))
+    }
+
     async fn counts(&self) -> Result<Counts, Error> {
-        Ok(self.with(|store, _| store.counts()))
+        Ok(self.with(|store, now| store.counts(now)))
     }
 
     async fn unmatchable(&self) -> Result<Vec<(Signature, u64)>, Error> {

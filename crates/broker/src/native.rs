@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use redis::aio::ConnectionManager;
-use redis::{AsyncCommands, FromRedisValue, RedisResult};
+use redis::{AsyncCommands, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -17,13 +17,15 @@ use crate::broker::{
 };
 use crate::capabilities::Worker;
 use crate::error::Error;
-use crate::ids::JobId;
+use crate::ids::{JobId, LimitKey};
 use crate::job::Job;
-use crate::life::{Death, Rejection, ms};
+use crate::life::{Death, Rejection, State, ms};
+use crate::limit::Limit;
 use crate::settings::Settings;
 use crate::signature::Signature;
 
 mod blocking;
+mod limits;
 mod look;
 mod scripts;
 mod submit;
@@ -33,8 +35,14 @@ use blocking::Blocking;
 use scripts::{Call, Scripts};
 use wire::{foreign, parsed};
 
-/// Jobs or leases in one call of a script.
+/// Entries of one read that is not in a script.
 const CHUNK: usize = 100;
+/// Leases in one call.
+const LEASES: usize = 32;
+/// Dead jobs that one call puts back.
+const REPLAYED: usize = 16;
+/// Bytes of results and messages in one call.
+const TEXTS: usize = 128 * 1024;
 
 /// The answer of `exchange.lua`.
 type Exchanged = (Vec<i64>, Vec<String>, Vec<String>, String, String, String);
@@ -76,15 +84,26 @@ impl Native {
     /// Runs a script. `EVALSHA`; where the server has forgotten the script, it is loaded again.
     async fn run<T: FromRedisValue>(&self, script: &redis::Script, call: Call) -> Result<T, Error> {
         let roll = self.chance.lock().await.f64();
-        let mut invocation = script.key(&self.prefix);
-        let it = &self.settings;
-        invocation.arg(it.max_crashes).arg(ms(it.backoff.base)).arg(ms(it.backoff.most));
-        invocation.arg(ms(it.dead_ttl)).arg(ms(it.class_ttl)).arg(ms(it.events_ttl));
-        invocation.arg(ms(it.sweep_every)).arg(roll);
-        for argument in call.0 {
-            invocation.arg(argument);
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(script.get_hash()).arg(1).arg(&self.prefix);
+        self.settings_of(&mut command, roll);
+        command.arg(call.0);
+        let answer: RedisResult<T> = command.query_async(&mut self.connection.clone()).await;
+        match answer {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                script.prepare_invoke().load_async(&mut self.connection.clone()).await?;
+                self.ask(&command).await
+            }
+            answer => Ok(answer?),
         }
-        Ok(invocation.invoke_async(&mut self.connection.clone()).await?)
+    }
+
+    /// The arguments with which every script begins.
+    fn settings_of(&self, command: &mut redis::Cmd, roll: f64) {
+        let it = &self.settings;
+        command.arg(it.max_crashes).arg(ms(it.backoff.base)).arg(ms(it.backoff.most));
+        command.arg(ms(it.dead_ttl)).arg(ms(it.class_ttl)).arg(ms(it.events_ttl));
+        command.arg(ms(it.sweep_every)).arg(roll).arg(ms(it.signature_ttl));
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Error> {
@@ -99,7 +118,7 @@ impl Native {
         worker: &Worker,
         done: &[(Ticket, Outcome)],
         want: Want,
-        woken: bool,
+        (woken, waits): (bool, bool),
     ) -> Result<(Exchange, Option<Duration>), Error> {
         let call = Call::default()
             .and(worker.id.as_str())
@@ -107,6 +126,7 @@ impl Native {
             .and(ms(want.lease))
             .and(want.most.min(MAX_BATCH))
             .and(u8::from(woken))
+            .and(u8::from(waits))
             .and(done.len());
         let call = done.iter().fold(call, |call, (ticket, outcome)| {
             let (letter, text) = match outcome {
@@ -145,7 +165,7 @@ impl Native {
             }
         }
         if !unreadable.is_empty() {
-            Box::pin(self.try_exchange(worker, &unreadable, Want::NOTHING, false)).await?;
+            Box::pin(self.try_exchange(worker, &unreadable, Want::NOTHING, (false, false))).await?;
         }
         Ok(claims)
     }
@@ -161,10 +181,16 @@ impl Native {
         let has = serde_json::to_string(worker.capabilities()).map_err(|_| foreign("capabilities"))?;
         let mut call = Call::default().and(worker.class()).and(has).and(from).and(upto);
         for pair in signatures.chunks_exact(2) {
-            // A signature of a later version is for workers of a later version.
-            let Ok(signature) = serde_json::from_str::<Signature>(&pair[1]) else { continue };
-            if worker.capabilities().satisfy(&signature) {
-                call = call.and(&pair[0]);
+            // What cannot be read is of a later version, and for workers of a later version.
+            let (signature, document) = if pair[1].starts_with('{') {
+                (serde_json::from_str::<Signature>(&pair[1]).ok(), String::new())
+            } else {
+                let signature = wire::job(&pair[1], &pair[0]).ok().map(|it| it.signature());
+                let document = serde_json::to_string(&signature).map_err(|_| foreign("a signature"))?;
+                (signature, document)
+            };
+            if signature.is_some_and(|it| worker.capabilities().satisfy(&it)) {
+                call = call.and(&pair[0]).and(document);
             }
         }
         self.run::<redis::Value>(&self.scripts.learn, call).await.map(drop)
@@ -189,13 +215,14 @@ impl Broker for Native {
         let wake = self.key(format_args!("wake:{}", worker.class()));
         let (mut heard, mut woken) = (Vec::new(), false);
         // More than fits one call is finished first.
-        while done.len() > MAX_BATCH {
-            let rest = done.split_off(MAX_BATCH);
-            heard.extend(self.try_exchange(worker, &done, Want::NOTHING, false).await?.0.done);
+        while let Some(first) = too_many(&done) {
+            let rest = done.split_off(first);
+            heard.extend(self.try_exchange(worker, &done, Want::NOTHING, (false, false)).await?.0.done);
             done = rest;
         }
         loop {
-            let (told, next) = self.try_exchange(worker, &done, want, woken).await?;
+            let waits = Instant::now() < end;
+            let (told, next) = self.try_exchange(worker, &done, want, (woken, waits)).await?;
             heard.extend(told.done);
             done.clear();
             let left = end.saturating_duration_since(Instant::now());
@@ -221,7 +248,7 @@ impl Broker for Native {
         lease: Duration,
     ) -> Result<Vec<Renewal>, Error> {
         let mut renewals = Vec::new();
-        for tickets in tickets.chunks(CHUNK) {
+        for tickets in tickets.chunks(LEASES) {
             let call = Call::default().and(worker.class()).and(ms(lease));
             let call = tickets.iter().fold(call, |call, it| call.and(&it.id).and(it.fence));
             let told: Vec<String> = self.run(&self.scripts.renew, call).await?;
@@ -255,16 +282,26 @@ impl Broker for Native {
     }
 
     async fn replay(&self, filter: &Replay) -> Result<Vec<JobId>, Error> {
-        let call = Call::default().and(MAX_REPLAY);
-        let kinds =
-            |call: Call, kinds: &[Death]| kinds.iter().fold(call.and(""), |call, it| call.and(it.word()));
-        let call = match filter {
-            Replay::Job(id) => call.and(id),
-            Replay::Kind(kind) => kinds(call, &[*kind]),
-            Replay::All => kinds(call, &[Death::Permanent, Death::Attempts, Death::Crashes]),
+        let kinds = match filter {
+            Replay::Job(_) => vec![],
+            Replay::Kind(kind) => vec![*kind],
+            Replay::All => vec![Death::Permanent, Death::Attempts, Death::Crashes],
         };
-        let ids: Vec<String> = self.run(&self.scripts.replay, call).await?;
-        ids.iter().map(|id| parsed(id, "replay")).collect()
+        let one = if let Replay::Job(id) = filter { id.as_str() } else { "" };
+        let mut replayed = Vec::new();
+        while replayed.len() < MAX_REPLAY {
+            let most = REPLAYED.min(MAX_REPLAY - replayed.len());
+            let call = kinds.iter().fold(Call::default().and(most).and(one), |call, it| call.and(it.word()));
+            let ids: Vec<String> = self.run(&self.scripts.replay, call).await?;
+            let last = ids.len() < REPLAYED;
+            for id in ids {
+                replayed.push(parsed(&id, "replay")?);
+            }
+            if last {
+                break;
+            }
+        }
+        Ok(replayed)
     }
 
     async fn status(&self, id: &JobId) -> Result<Option<Status>, Error> {
@@ -299,6 +336,14 @@ impl Broker for Native {
         self.run::<redis::Value>(&self.scripts.pause, call).await.map(drop)
     }
 
+    async fn limit(&self, key: &LimitKey, limit: Option<Limit>) -> Result<(), Error> {
+        self.set_limit(key, limit).await
+    }
+
+    async fn limits(&self) -> Result<Vec<(LimitKey, Limit)>, Error> {
+        self.all_limits().await
+    }
+
     async fn counts(&self) -> Result<Counts, Error> {
         self.count().await
     }
@@ -311,8 +356,28 @@ impl Broker for Native {
         let Some(status) = self.look_at(id).await? else { return Ok(None) };
         let signature = status.job.signature();
         let paused: Option<u8> = self.connection.clone().hget(self.key("m"), "paused").await?;
+        let held = match status.life.state {
+            State::Waiting => self.holds(&status.job).await?,
+            _ => None,
+        };
         let classes = self.live_classes().await?;
         let classes = classes.into_iter().map(|(class, has)| (class, has.unmet(&signature))).collect();
-        Ok(Some(Explanation { status, signature, paused: paused == Some(1), classes }))
+        Ok(Some(Explanation { status, signature, paused: paused == Some(1), held, classes }))
     }
+}
+
+/// How many of these outcomes one call takes, if not all: few, and not too large together.
+fn too_many(done: &[(Ticket, Outcome)]) -> Option<usize> {
+    let mut bytes = 0;
+    let fits = done.iter().take(MAX_BATCH).take_while(|(_, outcome)| {
+        let within = bytes <= TEXTS;
+        bytes += match outcome {
+            Outcome::Success(result) => result.to_string().len(),
+            Outcome::Failure { message, .. } => message.len(),
+            Outcome::HandBack | Outcome::Stopped => 0,
+        };
+        within
+    });
+    let fits = fits.count();
+    (fits < done.len()).then_some(fits)
 }

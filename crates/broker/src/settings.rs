@@ -25,9 +25,12 @@ pub struct Settings {
     pub events_ttl: Duration,
     /// How long after its last claim a worker class counts as live; 1 min.
     pub class_ttl: Duration,
+    /// How long after its last job was submitted a signature without waiting jobs is kept; 1 h. A job that returns later
+    /// brings its signature back.
+    pub signature_ttl: Duration,
     /// How many bytes of documents the unfinished jobs may have together; 1 GiB.
     pub byte_budget: u64,
-    /// An idle worker looks for lost jobs this often; 1 s.
+    /// A worker that is idle, or renews its leases, looks for lost jobs this often; 1 s.
     pub sweep_every: Duration,
     /// Where chance begins, for the jitter of retries. `None`: anywhere.
     pub seed: Option<u64>,
@@ -45,6 +48,7 @@ impl Settings {
             dead_ttl: Duration::from_hours(7 * 24),
             events_ttl: Duration::from_hours(1),
             class_ttl: Duration::from_mins(1),
+            signature_ttl: Duration::from_hours(1),
             byte_budget: 1 << 30,
             sweep_every: Duration::from_secs(1),
             seed: None,

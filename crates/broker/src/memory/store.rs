@@ -15,6 +15,8 @@ use crate::error::Error;
 use crate::ids::{IdempotencyKey, JobId};
 use crate::job::Job;
 use crate::life::{Event, LOST, Life, Millis, Rejection, State, TIMED_OUT, ms, step};
+use crate::limit::Held;
+use crate::memory::limits::Limits;
 use crate::settings::Settings;
 use crate::signature::Signature;
 
@@ -36,6 +38,7 @@ type Line = BTreeSet<(i64, JobId)>;
 type Dates = BTreeSet<(Millis, JobId)>;
 
 pub(super) struct Store {
+    pub limits: Limits,
     settings: Settings,
     chance: fastrand::Rng,
     jobs: HashMap<JobId, Entry>,
@@ -55,6 +58,7 @@ pub(super) struct Store {
 impl Store {
     pub fn new(settings: Settings) -> Self {
         Self {
+            limits: Limits::default(),
             chance: settings.chance(),
             settings,
             jobs: HashMap::new(),
@@ -125,7 +129,12 @@ impl Store {
                 return;
             }
             State::Delayed { due } => return put(&mut self.delayed, (*due, id.clone()), enter),
-            State::Running { until, .. } => return put(&mut self.leases, (*until, id.clone()), enter),
+            State::Running { until, .. } => {
+                if let Some(key) = &entry.job.limit_key {
+                    self.limits.run(key, id, enter);
+                }
+                return put(&mut self.leases, (*until, id.clone()), enter);
+            }
             State::Dead(_) => {
                 put(&mut self.dead, id.clone(), enter);
                 self.settings.dead_ttl
@@ -207,13 +216,19 @@ impl Store {
         let mut claims = Vec::new();
         while claims.len() < want.most.min(MAX_BATCH) {
             let lines = self.waiting.iter().filter(|(it, _)| worker.capabilities().satisfy(it));
-            let Some((_, id)) = lines.filter_map(|(_, line)| line.first()).min().cloned() else { break };
+            let free = |line: &&(i64, JobId)| self.held(&line.1, now).is_none();
+            let Some((_, id)) = lines.filter_map(|(_, line)| line.iter().find(free)).min().cloned() else {
+                break;
+            };
             self.fence += 1;
             let event = Event::Claim { worker: worker.id.clone(), lease: want.lease, fence: self.fence };
             if self.apply(&id, &event, now).is_err() {
                 break;
             }
             let entry = &self.jobs[&id];
+            if let Some(key) = &entry.job.limit_key {
+                self.limits.start(key, now);
+            }
             if let State::Running { until, deadline, .. } = entry.life.state {
                 let Life { attempts, crashes, fence, .. } = entry.life;
                 let ticket = Ticket { id, fence };
@@ -316,18 +331,27 @@ impl Store {
         self.classes.retain(|_, (_, seen)| seen.saturating_add(ttl) > now);
     }
 
+    /// What holds a job that waits.
+    fn held(&self, id: &JobId, now: Millis) -> Option<Held> {
+        self.limits.held(self.jobs.get(id)?.job.limit_key.as_ref()?, now)
+    }
+
     /// When something happens by itself next.
-    pub fn next_event(&self) -> Option<Millis> {
-        self.delayed.first().into_iter().chain(self.leases.first()).map(|(at, _)| *at).min()
+    pub fn next_event(&self, now: Millis) -> Option<Millis> {
+        let dates = self.delayed.first().into_iter().chain(self.leases.first()).map(|(at, _)| *at);
+        dates.chain(self.limits.next(now)).min()
     }
 
     pub fn pause(&mut self, paused: bool) {
         self.paused = paused;
     }
 
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self, now: Millis) -> Counts {
+        let waiting = self.waiting.values().flatten();
+        let (held, waiting): (Vec<_>, Vec<_>) = waiting.partition(|(_, id)| self.held(id, now).is_some());
         Counts {
-            waiting: self.waiting.values().map(|it| it.len() as u64).sum(),
+            waiting: waiting.len() as u64,
+            held: held.len() as u64,
             delayed: self.delayed.len() as u64,
             running: self.leases.len() as u64,
             dead: self.dead.len() as u64,
@@ -347,7 +371,8 @@ impl Store {
         let status = self.status(id, now)?;
         let signature = status.job.signature();
         let classes = self.classes.iter().map(|(class, (has, _))| (*class, has.unmet(&signature))).collect();
-        Some(Explanation { status, signature, paused: self.paused, classes })
+        let held = (status.life.state == State::Waiting).then(|| self.held(id, now)).flatten();
+        Some(Explanation { status, signature, paused: self.paused, held, classes })
     }
 }
 

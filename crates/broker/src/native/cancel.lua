@@ -1,21 +1,28 @@
 -- Stops a job. ARGV: id. Returns 'cancelled', 'asked', 'finished' or 'unknown'.
 local id = ARGV[FIRST]
-local key = Q .. 'j:' .. id
-local j = look(id)
-if not j.state then return 'unknown' end
+local j, h = look(id), lines().head(id)
+if not h then return 'unknown' end
 if j.state == 'r' then
-  call('HSET', key, 'x', '1')
+  call('HSET', Q .. 'j:' .. id, 'x', '1')
   call('PUBLISH', Q .. 'cancel', id)
   return 'asked'
 end
-if j.state == 'w' then
-  -- Heads that named it are put right when they are looked at.
-  call('ZREM', Q .. 'w:' .. j.sig, id)
-elseif j.state == 'd' then
-  call('ZREM', DELAYED, id)
-else
+if j.state == 'd' then
+  call('ZREM', Q .. 'd', id)
+elseif j.state and j.state ~= 'w' then
   return 'finished'
+elseif h.key then
+  -- A token or a head that stood for it is put right when it is looked at.
+  local group = Q .. 'g:' .. h.key .. ':' .. h.sig
+  call('ZREM', group, id)
+  if call('EXISTS', group) == 0 then
+    call('ZREM', Q .. 'w:' .. h.sig, '@' .. h.key)
+    lines().emptied(h.key, h.sig)
+  end
+else
+  call('ZREM', Q .. 'w:' .. h.sig, id)
 end
+j.ttl, j.bytes = h.ttl, call('STRLEN', Q .. 'b:' .. id) - h.length
 cancelled(j)
-flush()
+settle()
 return 'cancelled'

@@ -23,8 +23,8 @@ impl Native {
         let answer: (HashMap<String, String>, Option<String>) =
             pipe.query_async(&mut self.connection.clone()).await?;
         match answer {
-            (fields, _) if fields.is_empty() => Ok(None),
-            (fields, document) => wire::status(&key, &document.unwrap_or_default(), &fields).map(Some),
+            (fields, None) if fields.is_empty() => Ok(None),
+            (fields, body) => wire::status(&key, &body.unwrap_or_default(), &fields).map(Some),
         }
     }
 
@@ -37,28 +37,12 @@ impl Native {
         }
         let ((bytes, paused), delayed, running, permanent, attempts, crashes): Numbers =
             pipe.query_async(&mut self.connection.clone()).await?;
-        let waiting = self.lines().await?.into_iter().map(|(_, waiting)| waiting).sum();
+        let lines = self.lines().await?;
+        let held = lines.iter().map(|(_, _, held)| held).sum();
+        let waiting = lines.iter().map(|(_, waiting, _)| waiting).sum::<u64>().saturating_sub(held);
         let dead = permanent + attempts + crashes;
-        Ok(Counts { waiting, delayed, running, dead, bytes: bytes.unwrap_or(0), paused: paused == Some(1) })
-    }
-
-    /// Every line that is not empty: the id of its signature, and how many wait.
-    async fn lines(&self) -> Result<Vec<(String, u64)>, Error> {
-        let mut lines = Vec::new();
-        for first in (0_usize..).step_by(CHUNK) {
-            let page = (first, first + CHUNK - 1);
-            let ids: Vec<String> = self.ask(redis::cmd("ZRANGE").arg(self.key("so")).arg(page)).await?;
-            if ids.is_empty() {
-                break;
-            }
-            let mut pipe = redis::pipe();
-            for id in &ids {
-                pipe.cmd("ZCARD").arg(self.key(format_args!("w:{id}")));
-            }
-            let waiting: Vec<u64> = pipe.query_async(&mut self.connection.clone()).await?;
-            lines.extend(ids.into_iter().zip(waiting).filter(|(_, waiting)| *waiting > 0));
-        }
-        Ok(lines)
+        let (bytes, paused) = (bytes.unwrap_or(0), paused == Some(1));
+        Ok(Counts { waiting, held, delayed, running, dead, bytes, paused })
     }
 
     /// The classes that have claimed of late, and what they have.
@@ -80,12 +64,17 @@ impl Native {
         let (classes, lines) = (self.live_classes().await?, self.lines().await?);
         let mut found = Vec::new();
         for lines in lines.chunks(CHUNK) {
-            let ids: Vec<_> = lines.iter().map(|(id, _)| id.as_str()).collect();
+            let ids: Vec<_> = lines.iter().map(|(id, ..)| id.as_str()).collect();
             let documents: Vec<Option<String>> =
                 self.ask(redis::cmd("HMGET").arg(self.key("s")).arg(ids)).await?;
-            for ((_, waiting), document) in lines.iter().zip(documents) {
-                let document = document.ok_or_else(|| foreign("s"))?;
-                let signature: Signature = serde_json::from_str(&document).map_err(|_| foreign("s"))?;
+            for ((id, waiting, _), document) in lines.iter().zip(documents) {
+                let signature = match document.filter(|it| !it.is_empty()) {
+                    Some(document) => serde_json::from_str(&document).map_err(|_| foreign("s"))?,
+                    None => match self.told_by_a_job(id).await? {
+                        Some(job) => job.signature(),
+                        None => continue,
+                    },
+                };
                 if !classes.iter().any(|(_, has)| has.satisfy(&signature)) {
                     found.push((signature, *waiting));
                 }

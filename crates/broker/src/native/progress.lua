@@ -4,4 +4,5 @@ local j = call('HMGET', Q .. 'j:' .. id, 's', 'f')
 if j[1] ~= 'r' or j[2] ~= ARGV[FIRST + 1] then return 0 end
 tell(id, ARGV[FIRST + 2], true)
 call('HSET', Q .. 'j:' .. id, 'y', 1)
+settle()
 return 1

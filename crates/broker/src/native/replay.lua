@@ -1,17 +1,17 @@
--- Puts dead jobs back into their lines. ARGV: how many at most, the id or '', then the kinds. Returns their ids.
+-- Puts dead jobs back into their lines. ARGV: how many at most, up to 16; the id or '', then the kinds. Returns their ids.
 local most, one = tonumber(ARGV[FIRST]), ARGV[FIRST + 1]
-local ids = {}
+local ids, line = {}, lines()
 local function again(id, kind)
   call('ZREM', Q .. 'x:' .. kind, id)
-  local key = Q .. 'j:' .. id
-  local j = call('HMGET', key, 's', 'g', 'p', 'b')
-  if j[1] ~= 'X' then return end
+  local key, body = Q .. 'j:' .. id, Q .. 'b:' .. id
+  local j, h = call('HMGET', key, 's', 'b'), line.head(id)
+  if j[1] ~= 'X' or not h then return end
   call('PERSIST', key)
-  call('PERSIST', Q .. 'b:' .. id)
-  call('HSET', key, 's', 'w', 'a', 0, 'c', 0)
-  call('HDEL', key, 'z', 'K')
-  weight = weight + tonumber(j[4])
-  enter(id, j[2], j[3])
+  call('PERSIST', body)
+  call('HSET', key, 's', 'w')
+  call('HDEL', key, 'z', 'K', 'a', 'c')
+  weight = weight + j[2]
+  line.enter(id, h.sig, h.score, h.key)
   ids[#ids + 1] = id
 end
 if one ~= '' then
@@ -23,5 +23,6 @@ else
     if #ids >= most then break end
   end
 end
-flush()
+line.flush()
+settle()
 return ids

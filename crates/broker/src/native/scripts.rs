@@ -16,22 +16,26 @@ pub(super) struct Scripts {
     pub watch: Script,
     pub sweep: Script,
     pub pause: Script,
+    pub limit: Script,
 }
 
 impl Scripts {
     pub fn new() -> Self {
         let script = |text: &str| Script::new(&format!("{}{text}", include_str!("queue.lua")));
+        let lines = |text: &str| script(&format!("{}{text}", include_str!("lines.lua")));
+        let running = |text: &str| lines(&format!("{}{text}", include_str!("running.lua")));
         Self {
-            submit: script(include_str!("submit.lua")),
-            exchange: script(include_str!("exchange.lua")),
+            submit: lines(include_str!("submit.lua")),
+            exchange: running(include_str!("exchange.lua")),
             learn: script(include_str!("learn.lua")),
-            renew: script(include_str!("renew.lua")),
+            renew: running(include_str!("renew.lua")),
             progress: script(include_str!("progress.lua")),
-            cancel: script(include_str!("cancel.lua")),
-            replay: script(include_str!("replay.lua")),
+            cancel: lines(include_str!("cancel.lua")),
+            replay: lines(include_str!("replay.lua")),
             watch: script(include_str!("watch.lua")),
-            sweep: script(include_str!("sweep.lua")),
-            pause: script(include_str!("pause.lua")),
+            sweep: running(include_str!("sweep.lua")),
+            pause: lines(include_str!("pause.lua")),
+            limit: lines(include_str!("limit.lua")),
         }
     }
 }

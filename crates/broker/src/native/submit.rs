@@ -1,60 +1,176 @@
-//! Submitting, a few jobs a call.
+//! Submitting: a few jobs a call, all calls of a submission on their way at once.
+
+use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind};
 
 use super::Native;
-use super::scripts::Call;
 use super::wire::{foreign, parsed};
 use crate::broker::Submission;
 use crate::error::Error;
 use crate::job::Job;
 use crate::life::ms;
 
-/// Jobs in one call. Each may have a signature of its own, and still the call blocks Redis for less than 1 ms.
-const BATCH: usize = 50;
+/// Jobs, signatures and bytes of documents in one call, so that it blocks Redis for less than 1 ms.
+const JOBS: usize = 64;
+const SIGNATURES: usize = 16;
+const BYTES: usize = 128 * 1024;
+
+/// The bytes in use, the jobs that are in the queue, and which of them were there before: number and id.
+type Submitted = (String, usize, Vec<String>);
+
+/// What jobs share: all but id, priority, payload and key.
+struct Kind<'j> {
+    job: &'j Job,
+    signature: usize,
+}
+
+/// One call in the making.
+#[derive(Default)]
+struct Chunk<'j> {
+    jobs: usize,
+    bytes: usize,
+    kinds: Vec<Kind<'j>>,
+    /// Of the jobs that have a signature first: it is theirs.
+    signatures: Vec<&'j Job>,
+    rows: Vec<Row<'j>>,
+}
+
+struct Row<'j> {
+    job: &'j Job,
+    kind: usize,
+    /// The score less the time, in 1/1024 ms.
+    score: i64,
+    document: String,
+}
+
+impl<'j> Chunk<'j> {
+    /// The kind of a job; `None` if it would be of one signature too many.
+    fn kind(&mut self, job: &'j Job) -> Option<usize> {
+        if let Some(at) = self.kinds.iter().rposition(|it| same_kind(it.job, job)) {
+            return Some(at);
+        }
+        let known = self.signatures.iter().rposition(|it| same_signature(it, job));
+        if known.is_none() && self.signatures.len() == SIGNATURES {
+            return None;
+        }
+        let signature = known.unwrap_or_else(|| {
+            self.signatures.push(job);
+            self.signatures.len() - 1
+        });
+        self.kinds.push(Kind { job, signature });
+        Some(self.kinds.len() - 1)
+    }
+
+    /// Adds a job, or says that it does not fit.
+    fn add(&mut self, job: &'j Job, score: i64, document: String) -> Result<(), String> {
+        let full = self.jobs == JOBS || (self.jobs > 0 && self.bytes + document.len() > BYTES);
+        let Some(kind) = (!full).then(|| self.kind(job)).flatten() else { return Err(document) };
+        self.jobs += 1;
+        self.bytes += document.len();
+        self.rows.push(Row { job, kind, score, document });
+        Ok(())
+    }
+}
+
+fn same_signature(one: &Job, other: &Job) -> bool {
+    let routed = |it: &'_ Job| it.workflow.as_ref().filter(|it| it.routed).map(|it| it.id.clone());
+    one.service_required == other.service_required
+        && one.customer == other.customer
+        && one.requirements == other.requirements
+        && (one.workflow.is_none() && other.workflow.is_none() || routed(one) == routed(other))
+}
+
+fn same_kind(one: &Job, other: &Job) -> bool {
+    let numbers = |it: &Job| (it.delay, it.max_attempts, it.timeout, it.result_ttl);
+    numbers(one) == numbers(other)
+        && one.limit_key == other.limit_key
+        && one.idempotency_key.is_some() == other.idempotency_key.is_some()
+        && same_signature(one, other)
+}
 
 impl Native {
     pub(super) async fn submit_all(&self, jobs: &[Job]) -> Result<Vec<Submission>, Error> {
-        for job in jobs {
-            job.check().map_err(|refusals| Error::Refused { id: job.id.clone(), refusals })?;
+        let mut chunks = vec![Chunk::default()];
+        for (index, job) in jobs.iter().enumerate() {
+            let refused = |refusals| Error::Refused { id: job.id.clone(), refusals };
+            let document = job.document().map_err(refused)?;
+            let score = self.settings.score(0, job.priority, index);
+            if let Some(Err(document)) = chunks.last_mut().map(|it| it.add(job, score, document)) {
+                let mut next = Chunk::default();
+                // The first of a chunk always fits.
+                _ = next.add(job, score, document);
+                chunks.push(next);
+            }
         }
-        let mut told = Vec::with_capacity(jobs.len());
-        for (chunk, jobs) in jobs.chunks(BATCH).enumerate() {
-            told.extend(self.submit_chunk(jobs, chunk * BATCH).await?);
+        let sent: Vec<_> = chunks.iter().map(|it| it.jobs).collect();
+        let calls = chunks.into_iter().map(|it| self.submit_call(it)).collect::<Result<Vec<_>, Error>>()?;
+        let mut told = jobs.iter().map(|it| Submission::Accepted(it.id.clone())).collect::<Vec<_>>();
+        let mut first = 0;
+        for (answer, sent) in self.submit_calls(calls).await?.into_iter().zip(sent) {
+            let (used, count, known) = answer;
+            if count < sent {
+                return Err(Error::Full { used: parsed(&used, "m")?, budget: self.settings.byte_budget });
+            }
+            for pair in known.chunks_exact(2) {
+                let number: usize = parsed(&pair[0], "submit")?;
+                let job = told.get_mut(first + number - 1).ok_or_else(|| foreign("submit"))?;
+                *job = Submission::Known(parsed(&pair[1], "submit")?);
+            }
+            first += sent;
         }
         Ok(told)
     }
 
-    async fn submit_chunk(&self, jobs: &[Job], first: usize) -> Result<Vec<Submission>, Error> {
-        let mut signatures = Vec::new();
-        let mut rows = Call::default();
-        for (index, job) in jobs.iter().enumerate() {
+    /// The answers of these calls. Those that met a server which has forgotten the script are made again.
+    async fn submit_calls(&self, calls: Vec<Cmd>) -> Result<Vec<Submitted>, Error> {
+        let script = &self.scripts.submit;
+        let mut answers = Vec::with_capacity(calls.len());
+        let mut pipe = Pipeline::with_capacity(calls.len());
+        pipe.ignore_errors();
+        for call in &calls {
+            pipe.add_command(call.clone());
+        }
+        let told: Vec<RedisResult<Submitted>> = pipe.query_async(&mut self.connection.clone()).await?;
+        for (answer, call) in told.into_iter().zip(&calls) {
+            let forgotten = ErrorKind::Server(ServerErrorKind::NoScript);
+            answers.push(match answer {
+                Err(error) if error.kind() == forgotten => {
+                    script.prepare_invoke().load_async(&mut self.connection.clone()).await?;
+                    self.ask(call).await?
+                }
+                answer => answer?,
+            });
+        }
+        Ok(answers)
+    }
+
+    fn submit_call(&self, chunk: Chunk<'_>) -> Result<Cmd, Error> {
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(self.scripts.submit.get_hash()).arg(1).arg(&self.prefix);
+        self.settings_of(&mut call, 0.0);
+        call.arg(self.settings.byte_budget).arg(ms(self.settings.key_ttl)).arg(chunk.signatures.len());
+        let mut ids = Vec::with_capacity(chunk.signatures.len());
+        for job in chunk.signatures {
             let signature = job.signature();
-            let at = signatures.iter().position(|it| *it == signature).unwrap_or(signatures.len());
-            if at == signatures.len() {
-                signatures.push(signature);
+            let id = signature.id().to_string();
+            let document = serde_json::to_string(&signature).map_err(|_| foreign("a signature"))?;
+            call.arg(&id).arg(document);
+            ids.push(id);
+        }
+        call.arg(chunk.kinds.len());
+        for Kind { job, signature } in chunk.kinds {
+            let key = job.limit_key.as_ref().map_or("", |it| it.as_str());
+            let keyed = u8::from(job.idempotency_key.is_some());
+            let (timeout, ttl) = (ms(job.timeout), ms(job.result_ttl));
+            let gap = if key.is_empty() { "" } else { " " };
+            let head = format!("{} {} {timeout} {ttl}{gap}{key}", ids[signature], job.max_attempts);
+            call.arg(signature + 1).arg(ms(job.delay)).arg(key).arg(keyed).arg(head);
+        }
+        for Row { job, kind, score, document } in chunk.rows {
+            call.arg(job.id.as_str()).arg(kind + 1).arg(score).arg(document);
+            if let Some(key) = &job.idempotency_key {
+                call.arg(key.as_str());
             }
-            let document = serde_json::to_string(job).map_err(|_| foreign("a job"))?;
-            // In ms; the script adds the time. Exact: below 2^53 in units of 1/1024.
-            #[expect(clippy::cast_precision_loss, reason = "exact: far below 2^53")]
-            let score = self.settings.score(0, job.priority, first + index) as f64 / 1024.0;
-            rows = rows.and(&job.id).and(at + 1).and(document).and(score).and(ms(job.delay));
-            rows = rows.and(job.max_attempts).and(ms(job.timeout)).and(ms(job.result_ttl));
-            rows = rows.and(job.idempotency_key.as_ref().map_or("", |it| it.as_str()));
         }
-        let settings = &self.settings;
-        let call = Call::default().and(settings.byte_budget).and(ms(settings.key_ttl)).and(signatures.len());
-        let mut call = signatures.iter().try_fold(call, |call, it| {
-            let document = serde_json::to_string(it).map_err(|_| foreign("a signature"))?;
-            Ok::<_, Error>(call.and(it.id()).and(document))
-        })?;
-        call.0.extend(rows.0);
-        let (used, known): (String, Vec<String>) = self.run(&self.scripts.submit, call).await?;
-        if known.len() < jobs.len() {
-            return Err(Error::Full { used: parsed(&used, "m")?, budget: settings.byte_budget });
-        }
-        let of = |(job, known): (&Job, &String)| match &**known {
-            "" => Ok(Submission::Accepted(job.id.clone())),
-            id => Ok(Submission::Known(parsed(id, "submit")?)),
-        };
-        jobs.iter().zip(&known).map(of).collect()
+        Ok(call)
     }
 }

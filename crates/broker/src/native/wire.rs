@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::broker::{Claim, News, Status, Ticket};
 use crate::error::Error;
 use crate::job::Job;
-use crate::life::{Death, Life, Reason, State};
+use crate::life::{Death, Life, Millis, Reason, State};
 
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
@@ -22,18 +22,37 @@ pub(super) fn parsed<T: FromStr>(text: &str, key: &str) -> Result<T, Error> {
     text.parse().map_err(|_| foreign(key))
 }
 
-fn job(document: &str, key: &str) -> Result<Job, Error> {
-    Job::read(document).map_err(|_| foreign(key))
+/// What stands before the document of a job and never changes:
+/// `<submitted> <score less it, in 1/1024 ms> <signature> <attempts> <timeout> <life of the result>[ <limit key>]`.
+pub(super) struct Head<'b> {
+    /// When it was submitted.
+    pub submitted: Millis,
+    /// The job as it was submitted.
+    pub document: &'b str,
+}
+
+impl<'b> Head<'b> {
+    /// Reads what `b:<job>` holds, or the beginning of it.
+    pub fn of(body: &'b str, key: &str) -> Result<Self, Error> {
+        let (head, document) = body.split_once('\n').ok_or_else(|| foreign(key))?;
+        let submitted = head.split(' ').next().unwrap_or_default();
+        Ok(Self { submitted: parsed(submitted, key)?, document })
+    }
+}
+
+/// The job in `b:<job>`.
+pub(super) fn job(body: &str, key: &str) -> Result<Job, Error> {
+    Job::read(Head::of(body, key)?.document).map_err(|_| foreign(key))
 }
 
 /// The seven parts of a claim.
 pub(super) fn claim(parts: &[String]) -> Result<Claim, Error> {
-    let [id, fence, document, attempts, crashes, until, deadline] = parts else {
+    let [id, fence, body, attempts, crashes, until, deadline] = parts else {
         return Err(foreign("claim"));
     };
     Ok(Claim {
         ticket: Ticket { id: parsed(id, id)?, fence: parsed(fence, id)? },
-        job: job(document, id)?,
+        job: job(body, id)?,
         attempts: parsed(attempts, id)?,
         crashes: parsed(crashes, id)?,
         until: parsed(until, id)?,
@@ -60,20 +79,20 @@ impl Death {
     }
 }
 
-/// A job's hash and its document. Counters are not written while they are 0.
-pub(super) fn status(key: &str, document: &str, fields: &HashMap<String, String>) -> Result<Status, Error> {
+/// A job's hash and its body. Nothing is written that is 0; before its first claim a job that waits has no hash.
+pub(super) fn status(key: &str, body: &str, fields: &HashMap<String, String>) -> Result<Status, Error> {
     let field = |name: &str| fields.get(name).map(String::as_str).ok_or_else(|| foreign(key));
     let number = |name: &str| field(name).and_then(|it| parsed(it, key));
     let small = |name: &str| fields.get(name).map_or(Ok(0), |it| parsed(it, key));
     let fence = fields.get("f").map_or(Ok(0), |it| parsed(it, key))?;
-    let state = match field("s")? {
+    let state = match fields.get("s").map_or("w", String::as_str) {
         "d" => State::Delayed { due: number("u")? },
         "w" => State::Waiting,
         "r" => State::Running {
             worker: parsed(field("o")?, key)?,
             until: number("u")?,
             deadline: number("e")?,
-            cancel: field("x")? == "1",
+            cancel: fields.get("x").is_some_and(|it| it == "1"),
         },
         "S" => State::Succeeded,
         "C" => State::Cancelled,
@@ -85,9 +104,9 @@ pub(super) fn status(key: &str, document: &str, fields: &HashMap<String, String>
     };
     let result = fields.get("R").map(|it| serde_json::from_str(it)).transpose();
     Ok(Status {
-        job: job(document, key)?,
+        job: job(body, key)?,
         life: Life { state, attempts: small("a")?, crashes: small("c")?, fence },
-        submitted: number("t")?,
+        submitted: Head::of(body, key)?.submitted,
         finished: fields.get("z").map(|it| parsed(it, key)).transpose()?,
         result: result.map_err(|_| foreign(key))?,
         error: fields.get("E").cloned(),

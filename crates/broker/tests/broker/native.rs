@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use broker::{Broker, Error, Native, Outcome, Settings, Want};
+use broker::{Broker, Error, MAX_BATCH, Native, Outcome, Settings, Want, Workflow};
 use serde_json::json;
 
 use crate::contract;
-use crate::contract::{LONG, claim, claim_one, failure, finish, job, requirements, settings, submit, worker};
+use crate::contract::{
+    LONG, SHORT, claim, claim_one, failure, finish, job, requirements, settings, submit, worker, worker_with,
+};
 use crate::simulation;
 
 /// As in the simulation over memory, but in real time.
@@ -118,7 +120,7 @@ async fn every_key_is_under_the_tag_of_its_queue_and_what_is_finished_ends() {
     lasting.sort();
     lasting.dedup();
     // Numbers, signatures and classes; of jobs only the dead are listed, and the sweep forgets them in time.
-    assert_eq!(lasting, ["c", "k", "m", "q", "s", "so", "x"]);
+    assert_eq!(lasting, ["c", "k", "m", "news", "q", "s", "so", "su", "x"]);
 }
 
 #[tokio::test]
@@ -224,7 +226,7 @@ async fn a_job_that_cannot_be_read_dies_alone() {
     let jobs = [job(), job(), job()];
     broker.submit(&jobs).await.unwrap();
     let key = format!("{{unread}}:b:{}", jobs[1].id);
-    server.ask::<redis::Value>(&["SET", &key, r#"{"requirements":null}"#]).await;
+    server.ask::<redis::Value>(&["SET", &key, "{\"requirements\":null}"]).await;
     let claims = claim(&broker, &worker("w"), Want::now(3)).await;
     let ids: Vec<_> = claims.iter().map(|it| &it.ticket.id).collect();
     assert_eq!(ids, [&jobs[0].id, &jobs[2].id]);
@@ -244,9 +246,105 @@ async fn a_server_that_is_gone_is_an_error() {
 #[tokio::test]
 async fn whatever_happens_every_job_is_in_exactly_one_state() {
     let Some(server) = Server::start().await else { return };
+    let mut runs = Vec::new();
     for seed in 0..SEEDS {
         let broker = server.broker(settings(&format!("seed-{seed}"))).await;
-        println!("seed {seed}");
-        simulation::run(seed, &broker, |_| {}).await;
+        runs.push((seed, tokio::spawn(async move { simulation::run(seed, &broker, |_| {}, SHORT).await })));
     }
+    for (seed, run) in runs {
+        assert!(run.await.is_ok(), "seed {seed} fails");
+    }
+}
+
+/// A queue that forgets a signature as soon as its line is empty.
+fn forgetful(name: &str) -> Settings {
+    Settings { signature_ttl: std::time::Duration::ZERO, byte_budget: 1 << 30, ..settings(name) }
+}
+
+#[tokio::test]
+async fn signatures_that_nobody_uses_are_forgotten() {
+    let Some((broker, server)) = native(forgetful("routed")).await else { return };
+    let me = worker("w");
+    for batch in 0..10 {
+        let jobs = (0..1_000).map(|n| {
+            let id = format!("workflow-{batch}-{n}").parse().unwrap();
+            job().workflow(Workflow { id, step: None, steps: None, routed: true })
+        });
+        let jobs: Vec<_> = jobs.collect();
+        broker.submit(&jobs).await.unwrap();
+        let (mut left, mut done) = (jobs.len(), vec![]);
+        while left > 0 {
+            let told = broker
+                .exchange(&me, std::mem::take(&mut done), Want::now(MAX_BATCH).wait(LONG))
+                .await
+                .unwrap();
+            left -= told.claims.len();
+            done = told.claims.into_iter().map(|it| (it.ticket, Outcome::Success(json!(1)))).collect();
+        }
+        broker.exchange(&me, done, Want::NOTHING).await.unwrap();
+    }
+    let end = Instant::now() + LONG;
+    for key in ["{routed}:so", "{routed}:su", "{routed}:news"] {
+        while server.ask::<u64>(&["ZCARD", key]).await > 8 {
+            assert!(Instant::now() < end, "`{key}` shrinks");
+            broker.sweep().await.unwrap();
+        }
+    }
+    assert!(server.ask::<u64>(&["HLEN", "{routed}:s"]).await <= 8);
+    assert!(server.ask::<Vec<String>>(&["KEYS", "{routed}:q:*"]).await.len() <= 8);
+    let id = submit(&broker, job()).await;
+    assert_eq!(claim_one(&broker, &me).await.ticket.id, id);
+}
+
+#[tokio::test]
+async fn a_job_brings_its_forgotten_signature_back() {
+    let Some((broker, server)) = native(forgetful("back")).await else { return };
+    let id = submit(&broker, job()).await;
+    let mut claimed = claim_one(&broker, &worker("w")).await;
+    let other = worker_with("v", json!({ "services": ["comfyui"] }));
+    for me in [worker("w"), other, worker("w")] {
+        let end = Instant::now() + LONG;
+        while server.ask::<u64>(&["ZCARD", "{back}:so"]).await > 0 {
+            assert!(Instant::now() < end, "it is forgotten");
+            broker.sweep().await.unwrap();
+        }
+        assert!(finish(&broker, &me, &claimed, Outcome::HandBack).await);
+        assert_eq!(broker.counts().await.unwrap().waiting, 1);
+        claimed = claim_one(&broker, &me).await;
+        assert_eq!(claimed.ticket.id, id);
+    }
+}
+
+#[tokio::test]
+async fn no_class_is_too_many() {
+    let Some((broker, server)) = native(patient("classes")).await else { return };
+    let class = |n: u32| {
+        worker_with("w", json!({ "services": ["comfyui"], "hardware": { "gpu_memory_gb": n + 10 } }))
+    };
+    submit(&broker, job()).await;
+    claim_one(&broker, &class(0)).await;
+    for n in 0..600 {
+        assert_eq!(claim(&broker, &class(n), Want::now(1)).await, []);
+    }
+    for n in 0..600 {
+        let id = submit(&broker, job()).await;
+        assert_eq!(claim_one(&broker, &class(n)).await.ticket.id, id);
+    }
+    // Many of them wait at once, for one batch.
+    let other = server.broker(patient("classes")).await;
+    let jobs: Vec<_> = (0..60).map(|_| job()).collect();
+    let submits = async {
+        server.waited_on(60).await;
+        other.submit(&jobs).await.unwrap();
+    };
+    let mut waiting = tokio::task::JoinSet::new();
+    let broker = std::sync::Arc::new(broker);
+    for n in 0..60 {
+        let (broker, me) = (broker.clone(), class(n));
+        waiting.spawn(async move { claim(&*broker, &me, Want::now(1).wait(LONG)).await.len() });
+    }
+    let began = Instant::now();
+    let (claimed, ()) = tokio::join!(waiting.join_all(), submits);
+    assert_eq!(claimed.iter().sum::<usize>(), 60);
+    assert!(began.elapsed() < LONG / 2);
 }

@@ -8,6 +8,7 @@ use broker::{Broker, Capabilities, Claim, Job, Outcome, Requirements, Settings, 
 use serde_json::{Value, json};
 
 pub mod finding;
+pub mod limiting;
 pub mod running;
 pub mod submitting;
 
@@ -94,6 +95,7 @@ macro_rules! contract {
                 ("submitting", include_str!("contract/submitting.rs")),
                 ("running", include_str!("contract/running.rs")),
                 ("finding", include_str!("contract/finding.rs")),
+                ("limiting", include_str!("contract/limiting.rs")),
             ];
             for (module, source) in sources {
                 for case in source.lines().filter_map(|it| it.strip_prefix("pub async fn ")) {
@@ -132,7 +134,18 @@ macro_rules! contract {
                 a_renewed_lease_holds,
                 a_finished_ticket_is_stale,
                 two_outcomes_of_one_claim_are_heard_once,
-                a_result_beyond_its_limit_is_a_failure_that_says_so;
+                a_result_beyond_its_limit_is_a_failure_that_says_so,
+                a_lost_job_returns_though_every_worker_is_busy,
+                a_paused_queue_still_sweeps;
+            limiting:
+                no_more_jobs_of_a_key_run_than_its_limit,
+                every_end_of_a_job_frees_its_slot,
+                jobs_of_a_key_start_no_faster_than_its_rate,
+                a_limit_is_changed_and_lifted_while_jobs_wait,
+                a_held_job_is_cancelled,
+                a_key_with_many_signatures_drains,
+                held_jobs_hold_nobody_else,
+                the_best_job_of_a_key_goes_first;
             finding:
                 a_worker_gets_only_what_it_can_run,
                 many_signatures_are_claimed_by_priority_and_age,

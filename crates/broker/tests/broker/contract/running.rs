@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use broker::life::State;
 use broker::{
-    Broker, Cancel, Claim, Death, MAX_MESSAGE, MAX_PAYLOAD, Outcome, Rejection, Renewal, Replay, Want,
+    Broker, Cancel, Claim, Death, JobId, MAX_MESSAGE, MAX_PAYLOAD, Outcome, Rejection, Renewal, Replay, Want,
 };
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::{LONG, SHORT, claim, claim_one, failure, finish, job, state, submit, worker};
 
@@ -222,4 +223,37 @@ pub async fn a_result_beyond_its_limit_is_a_failure_that_says_so(broker: &impl B
     assert!(finish(broker, &worker("w"), &claimed, long).await);
     let error = broker.status(&claimed.ticket.id).await.unwrap().unwrap().error;
     assert_eq!(error.map(|it| it.len()), Some(MAX_MESSAGE));
+}
+
+/// Waits until a job is in a state, looking now and then.
+async fn until(broker: &impl Broker, id: &JobId, wanted: &State, mut look: impl AsyncFnMut()) {
+    let end = Instant::now() + LONG;
+    while state(broker, id).await != *wanted {
+        assert!(Instant::now() < end, "it is {wanted:?} in time");
+        look().await;
+        sleep(SHORT / 10).await;
+    }
+}
+
+pub async fn a_lost_job_returns_though_every_worker_is_busy(broker: &impl Broker) {
+    broker.submit(&[job(), job()]).await.unwrap();
+    let lost = claim_briefly(broker, "lost").await;
+    let busy = claim(broker, &worker("w"), Want::now(1).lease(LONG)).await.remove(0);
+    let renew = async || {
+        let told = broker.renew(&worker("w"), std::slice::from_ref(&busy.ticket), LONG).await.unwrap();
+        assert!(matches!(told[..], [Renewal::Held { .. }]));
+    };
+    until(broker, &lost.ticket.id, &State::Waiting, renew).await;
+}
+
+pub async fn a_paused_queue_still_sweeps(broker: &impl Broker) {
+    submit(broker, job()).await;
+    let lost = claim_briefly(broker, "lost").await;
+    let late = submit(broker, job().delay(SHORT)).await;
+    broker.pause(true).await.unwrap();
+    let look = async || assert_eq!(claim(broker, &worker("w"), Want::now(1)).await, []);
+    until(broker, &lost.ticket.id, &State::Waiting, look).await;
+    until(broker, &late, &State::Waiting, look).await;
+    let counts = broker.counts().await.unwrap();
+    assert_eq!((counts.waiting, counts.paused), (2, true));
 }
