@@ -200,6 +200,13 @@ impl Store {
             Outcome::HandBack => (Event::HandBack { fence }, None),
             Outcome::Stopped => (Event::Stopped { fence }, None),
         };
+        // A success that is told again, because the answer was lost, is no news and no lie.
+        if let (Some(result), Some(entry)) = (&result, self.jobs.get(&ticket.id))
+            && (&entry.life.state, entry.life.fence) == (&State::Succeeded, fence)
+            && entry.result.as_ref() == Some(result)
+        {
+            return Ok(());
+        }
         self.apply(&ticket.id, &event, now)?;
         if let Some(entry) = self.jobs.get_mut(&ticket.id) {
             entry.result = result;

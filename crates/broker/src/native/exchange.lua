@@ -26,7 +26,9 @@ for n = 1, done do
   at = at + 4
   local j = look(id)
   local ours = j.state == 'r' and j.fence == ticket
-  heard[n] = ours and 1 or 0
+  -- A success that is told again, because the answer was lost, is no news and no lie.
+  local again = j.state == 'S' and j.fence == ticket and outcome == 'S' and call('HGET', Q .. 'j:' .. id, 'R') == said
+  heard[n] = (ours or again) and 1 or 0
   if ours then
     over[#over + 1] = id
     if j.key then lines().leave(id, j.key) end

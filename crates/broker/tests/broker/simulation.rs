@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use broker::life::State;
 use broker::{
-    Broker, Claim, Clock, Job, JobId, Limit, LimitKey, Memory, Millis, Outcome, Rate, Replay, Want, Worker,
+    Broker, Claim, Clock, Job, JobId, Limit, LimitKey, Memory, Millis, Outcome, Rate, Replay, Ticket, Want,
+    Worker,
 };
 use serde_json::json;
 
@@ -34,7 +35,8 @@ struct Ledger {
     /// The last claim of each job that was given and not ended.
     present: BTreeMap<JobId, u64>,
     fences: BTreeSet<u64>,
-    succeeded: BTreeSet<JobId>,
+    /// The claim with which each job succeeded.
+    succeeded: BTreeMap<JobId, u64>,
     /// When jobs of each limit key started.
     starts: BTreeMap<LimitKey, Vec<Millis>>,
 }
@@ -48,7 +50,7 @@ impl Ledger {
         for claim in claims {
             let it = &claim.ticket;
             assert!(self.submitted.contains(&it.id));
-            assert!(!self.succeeded.contains(&it.id), "a job that is done was given");
+            assert!(!self.succeeded.contains_key(&it.id), "a job that is done was given");
             assert!(self.fences.iter().all(|fence| *fence < it.fence), "fences only rise");
             self.fences.insert(it.fence);
             self.present.insert(it.id.clone(), it.fence);
@@ -66,10 +68,14 @@ impl Ledger {
     }
 
     fn heard(&mut self, claim: &Claim, success: bool) {
-        let present = self.present.remove(&claim.ticket.id);
-        assert_eq!(present, Some(claim.ticket.fence), "a stale claim was heard");
+        let Ticket { id, fence } = &claim.ticket;
+        // A success may be told again.
+        if success && self.succeeded.get(id) == Some(fence) {
+            return;
+        }
+        assert_eq!(self.present.remove(id), Some(*fence), "a stale claim was heard");
         if success {
-            assert!(self.succeeded.insert(claim.ticket.id.clone()), "a job succeeded twice");
+            assert_eq!(self.succeeded.insert(id.clone(), *fence), None, "a job succeeded twice");
         }
     }
 }
@@ -194,7 +200,7 @@ async fn audit(broker: &impl Broker, ledger: &Ledger) {
             State::Dead(_) => dead += 1,
             State::Succeeded | State::Cancelled => {}
         }
-        assert_eq!(status.life.state == State::Succeeded, ledger.succeeded.contains(id));
+        assert_eq!(status.life.state == State::Succeeded, ledger.succeeded.contains_key(id));
         if !status.life.state.is_terminal() {
             bytes += serde_json::to_string(&status.job).unwrap().len() as u64;
         }

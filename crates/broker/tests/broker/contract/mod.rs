@@ -133,6 +133,7 @@ macro_rules! contract {
                 an_attempt_that_takes_too_long_is_a_failure,
                 a_renewed_lease_holds,
                 a_finished_ticket_is_stale,
+                a_success_whose_answer_was_lost_can_be_told_again,
                 two_outcomes_of_one_claim_are_heard_once,
                 a_result_beyond_its_limit_is_a_failure_that_says_so,
                 a_lost_job_returns_though_every_worker_is_busy,

@@ -194,6 +194,18 @@ pub async fn a_finished_ticket_is_stale(broker: &impl Broker) {
     assert_eq!(broker.status(&id).await.unwrap().unwrap().result, Some(json!(1)));
 }
 
+pub async fn a_success_whose_answer_was_lost_can_be_told_again(broker: &impl Broker) {
+    let id = submit(broker, job()).await;
+    let claimed = claim_one(broker, &worker("w")).await;
+    for _ in 0..3 {
+        assert!(finish(broker, &worker("w"), &claimed, Outcome::Success(json!({ "image": 1 }))).await);
+    }
+    assert_eq!(state(broker, &id).await, State::Succeeded);
+    assert_eq!(broker.counts().await.unwrap().bytes, 0);
+    let news = broker.events(&id, None, Duration::ZERO).await.unwrap();
+    assert_eq!(news.iter().filter(|it| it.news.is_last()).count(), 1);
+}
+
 pub async fn two_outcomes_of_one_claim_are_heard_once(broker: &impl Broker) {
     submit(broker, job()).await;
     let ticket = claim_one(broker, &worker("w")).await.ticket;
