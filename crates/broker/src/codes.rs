@@ -3,7 +3,8 @@
 use spec::notes::{Code, Exit};
 
 /// All of them, in the order of their numbers.
-pub const ALL: &[Code] = &[SHAPE, UNKNOWN_FIELD, NAME, LIMIT, FULL, UNREACHABLE, FOREIGN];
+pub const ALL: &[Code] =
+    &[SHAPE, UNKNOWN_FIELD, NAME, LIMIT, FULL, UNREACHABLE, FOREIGN, ADDRESS, NOT_ALLOWED];
 
 /// A document of another form.
 pub const SHAPE: Code = Code {
@@ -72,8 +73,8 @@ pub const UNREACHABLE: Code = Code {
     title: "Redis does not answer",
     exit: Exit::Error,
     explanation: "\
-The queue lives in Redis or Valkey. The connection is opened again by itself, with growing pauses; a command that was
-under way is not repeated, for it may have been carried out.
+The queue lives in Redis or Valkey. The connection is opened again by itself, with growing pauses, and a call that may be
+carried out twice is sent again, for twice the `timeout` of the address. This error comes after that.
 A wrong address, password or certificate breaks the rule, and so does a server that is down.
 Check the URL, and try `redis-cli -u URL ping`. Submitting a job again under the same id never doubles it.",
 };
@@ -88,4 +89,29 @@ All keys of a queue begin with its name in braces. Another program wrote to one 
 did.
 `SET {jobs}:m 1` by hand breaks the rule.
 Give the other program another name, or the queue; let all programs of one queue have one version.",
+};
+
+/// An address that cannot be read, or whose files cannot.
+pub const ADDRESS: Code = Code {
+    id: "BROKER008",
+    title: "an address of Redis that cannot be used",
+    exit: Exit::Error,
+    explanation: "\
+An address is read whole before anything connects, so that no part of it is ignored: a client that drops an option it does
+not know would connect without the certificate that it was given.
+`redis://anna:pa/ss@host` breaks the rule, and so do `rediss://host/#insecure` and two hosts behind `redis://`.
+Percent-encode what is in a password (`/` is `%2F`, `@` is `%40`), and look at Addresses in docs/broker.md. Passwords are
+never shown, so the message may say less than you wish.",
+};
+
+/// The ACL of Redis says no.
+pub const NOT_ALLOWED: Code = Code {
+    id: "BROKER009",
+    title: "a Redis user that may not do this",
+    exit: Exit::Error,
+    explanation: "\
+Each role of a queue, producer, worker, operator and observer, has a Redis user that may do what the role does and nothing
+else. Every script is behind a door, a key of its own that the user's rules have to name, so that a call is refused whole.
+A producer that claims jobs breaks the rule.
+Use the address of the right user, or give this one the rules of its role: docs/broker.md has them as `ACL SETUSER` lines.",
 };

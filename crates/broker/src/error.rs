@@ -4,6 +4,7 @@ use spec::notes::{Code, Fault};
 
 use crate::codes;
 use crate::ids::JobId;
+use crate::native::AddressFault;
 use crate::refusal::Refusal;
 
 /// Why a call was not carried out.
@@ -25,9 +26,18 @@ pub enum Error {
         /// Bytes that they may have.
         budget: u64,
     },
+    /// The address of Redis cannot be used. Every reason.
+    #[error("the address of Redis: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Address {
+        /// All of them.
+        faults: Vec<AddressFault>,
+    },
     /// Redis did not answer, or refused.
     #[error("Redis: {0}")]
     Unreachable(String),
+    /// The user of the address may not do this: who, what, and the words of Redis.
+    #[error("Redis: {0}")]
+    NotAllowed(String),
     /// A key holds what this version does not write.
     #[error("`{key}` holds something that is not of this broker")]
     Foreign {
@@ -41,7 +51,9 @@ impl Fault for Error {
         match self {
             Error::Refused { refusals, .. } => refusals.first().map_or(codes::SHAPE, Fault::code),
             Error::Full { .. } => codes::FULL,
+            Error::Address { .. } => codes::ADDRESS,
             Error::Unreachable(_) => codes::UNREACHABLE,
+            Error::NotAllowed(_) => codes::NOT_ALLOWED,
             Error::Foreign { .. } => codes::FOREIGN,
         }
     }
@@ -51,6 +63,10 @@ impl Fault for Error {
             Error::Refused { refusals, .. } => refusals.first().map(Fault::fix).unwrap_or_default(),
             Error::Full { .. } => {
                 "Submit later, start more workers, or raise the queue's byte budget.".into()
+            }
+            Error::Address { faults } => faults.first().map(Fault::fix).unwrap_or_default(),
+            Error::NotAllowed(_) => {
+                "Give the user the rules of its role (docs/broker.md, ACL), or use the address of another user.".into()
             }
             Error::Unreachable(_) => "Check the address and that the server runs; then try again.".into(),
             Error::Foreign { .. } => "Find out who else writes to this queue's keys.".into(),

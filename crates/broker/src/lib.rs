@@ -65,7 +65,7 @@ pub use job::{Job, MAX_ATTEMPTS, MAX_NESTING, MAX_PAYLOAD, MAX_PRIORITY, MAX_TIM
 pub use life::{Backoff, Death, Millis, Reason, Rejection};
 pub use limit::{Held, Limit, Rate};
 pub use memory::{Clock, Memory};
-pub use native::Native;
+pub use native::{Address, AddressFault, Native};
 pub use refusal::{Refusal, Why};
 pub use requirements::{Hardware, MAX_CANONICAL, MAX_DEPTH, MAX_MEMBERS, MAX_TEXT, Requirements, Test};
 pub use settings::Settings;

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -26,13 +25,16 @@ use crate::signature::Signature;
 
 mod blocking;
 mod limits;
+mod link;
 mod look;
 mod scripts;
 mod submit;
 mod wire;
 
 use blocking::Blocking;
-use scripts::{Call, Scripts};
+use link::Link;
+pub use link::{Address, AddressFault};
+use scripts::{Call, Script, Scripts};
 use wire::{foreign, parsed};
 
 /// Entries of one read that is not in a script.
@@ -53,25 +55,21 @@ pub struct Native {
     /// `{queue}:`, with which every key begins.
     prefix: String,
     scripts: Scripts,
-    connection: ConnectionManager,
+    connection: Link,
     blocking: Blocking,
     chance: Mutex<fastrand::Rng>,
 }
 
 impl Native {
-    /// Connects: `redis://[user:password@]host[:port][/database]` or `redis+unix:///path`. The connection opens itself
-    /// again, with growing pauses.
+    /// Connects. From then on the connection opens itself again: docs/broker.md tells how, under Addresses.
     pub async fn connect(url: &str, settings: Settings) -> Result<Self, Error> {
-        let client = redis::Client::open(url)?;
-        let config = redis::aio::ConnectionManagerConfig::new()
-            .set_response_timeout(Some(blocking::PATIENCE))
-            .set_number_of_retries(3)
-            .set_max_delay(Duration::from_secs(2));
+        let prefix = format!("{{{}}}:", settings.queue);
+        let connection = Link::open(url.parse()?, format!("{prefix}m")).await?;
         Ok(Self {
-            prefix: format!("{{{}}}:", settings.queue),
+            prefix,
             scripts: Scripts::new(),
-            connection: client.get_connection_manager_with_config(config).await?,
-            blocking: Blocking::new(client),
+            blocking: Blocking::new(connection.clone()),
+            connection,
             chance: Mutex::new(settings.chance()),
             settings,
         })
@@ -81,34 +79,47 @@ impl Native {
         format!("{}{rest}", self.prefix)
     }
 
+    /// Runs a script that may be carried out twice, where its first answer was lost.
+    async fn run<T: FromRedisValue>(&self, script: &Script, call: Call) -> Result<T, Error> {
+        self.run_over(self.connection.clone(), script, call).await
+    }
+
     /// Runs a script. `EVALSHA`; where the server has forgotten the script, it is loaded again.
-    async fn run<T: FromRedisValue>(&self, script: &redis::Script, call: Call) -> Result<T, Error> {
+    async fn run_over<T: FromRedisValue>(
+        &self,
+        mut connection: Link,
+        script: &Script,
+        call: Call,
+    ) -> Result<T, Error> {
         let roll = self.chance.lock().await.f64();
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(script.get_hash()).arg(1).arg(&self.prefix);
-        self.settings_of(&mut command, roll);
-        command.arg(call.0);
-        let answer: RedisResult<T> = command.query_async(&mut self.connection.clone()).await;
+        let command = self.command(script, roll, call);
+        let answer: RedisResult<T> = command.query_async(&mut connection).await;
         match answer {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                script.prepare_invoke().load_async(&mut self.connection.clone()).await?;
-                self.ask(&command).await
+                script.code.prepare_invoke().load_async(&mut connection).await?;
+                Ok(command.query_async(&mut connection).await?)
             }
             answer => Ok(answer?),
         }
     }
 
-    /// The arguments with which every script begins.
-    fn settings_of(&self, command: &mut redis::Cmd, roll: f64) {
-        let it = &self.settings;
+    /// The call of a script, with the settings with which every script begins.
+    fn command(&self, script: &Script, roll: f64, call: Call) -> redis::Cmd {
+        let (mut command, it) = (redis::cmd("EVALSHA"), &self.settings);
+        // The second is the door: a key that is never written, for ACLs to say who may run what.
+        command
+            .arg(script.code.get_hash())
+            .arg(2)
+            .arg(&self.prefix)
+            .arg(self.key(format_args!("run:{}", script.name)));
         command.arg(it.max_crashes).arg(ms(it.backoff.base)).arg(ms(it.backoff.most));
         command.arg(ms(it.dead_ttl)).arg(ms(it.class_ttl)).arg(ms(it.events_ttl));
-        command.arg(ms(it.sweep_every)).arg(roll).arg(ms(it.signature_ttl));
+        command.arg(ms(it.sweep_every)).arg(roll).arg(ms(it.signature_ttl)).arg(call.0);
+        command
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Error> {
-        let answer: RedisResult<T> = command.query_async(&mut self.connection.clone()).await;
-        Ok(answer?)
+        Ok(command.query_async(&mut self.connection.clone()).await?)
     }
 
     /// One call of the exchange, and the judging of what it asks; with the time until something happens by itself, 0 to
@@ -138,8 +149,11 @@ impl Native {
             };
             call.and(&ticket.id).and(ticket.fence).and(letter).and(text)
         });
+        // A success can be told again. Of another outcome nobody would know the second time whether it was heard the first.
+        let twice = done.iter().all(|(_, outcome)| matches!(outcome, Outcome::Success(_)));
+        let connection = if twice { self.connection.clone() } else { self.connection.once() };
         let (heard, claims, learn, from, upto, next): Exchanged =
-            self.run(&self.scripts.exchange, call).await?;
+            self.run_over(connection, &self.scripts.exchange, call).await?;
         let done = heard.iter().map(|it| if *it == 1 { Ok(()) } else { Err(Rejection::Stale) }).collect();
         let claims = self.readable(worker, &claims).await?;
         if !learn.is_empty() {
@@ -292,7 +306,8 @@ impl Broker for Native {
         while replayed.len() < MAX_REPLAY {
             let most = REPLAYED.min(MAX_REPLAY - replayed.len());
             let call = kinds.iter().fold(Call::default().and(most).and(one), |call, it| call.and(it.word()));
-            let ids: Vec<String> = self.run(&self.scripts.replay, call).await?;
+            // The second time would tell only of jobs that the first had left.
+            let ids: Vec<String> = self.run_over(self.connection.once(), &self.scripts.replay, call).await?;
             let last = ids.len() < REPLAYED;
             for id in ids {
                 replayed.push(parsed(&id, "replay")?);

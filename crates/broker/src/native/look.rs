@@ -18,13 +18,18 @@ impl Native {
     pub(super) async fn look_at(&self, id: &JobId) -> Result<Option<Status>, Error> {
         let key = self.key(format_args!("j:{id}"));
         let mut pipe = redis::pipe();
-        // In one transaction, or a job could be forgotten between the two.
-        pipe.atomic().cmd("HGETALL").arg(&key).cmd("GET").arg(self.key(format_args!("b:{id}")));
-        let answer: (HashMap<String, String>, Option<String>) =
-            pipe.query_async(&mut self.connection.clone()).await?;
+        pipe.cmd("GET").arg(self.key(format_args!("b:{id}"))).cmd("HGETALL").arg(&key);
+        let look = async || -> Result<(Option<String>, HashMap<String, String>), Error> {
+            Ok(pipe.query_async(&mut self.connection.clone()).await?)
+        };
+        let mut answer = look().await?;
+        // A job can come between the two. It is there at the next look, and without a transaction, which is more to allow.
+        if answer.0.is_none() && !answer.1.is_empty() {
+            answer = look().await?;
+        }
         match answer {
-            (fields, None) if fields.is_empty() => Ok(None),
-            (fields, body) => wire::status(&key, &body.unwrap_or_default(), &fields).map(Some),
+            (None, fields) if fields.is_empty() => Ok(None),
+            (body, fields) => wire::status(&key, &body.unwrap_or_default(), &fields).map(Some),
         }
     }
 

@@ -2,7 +2,17 @@
 
 use std::fmt::Display;
 
-use redis::Script;
+/// What several scripts share.
+const QUEUE: &str = include_str!("queue.lua");
+const LINES: &str = include_str!("lines.lua");
+const RUNNING: &str = include_str!("running.lua");
+
+/// A script as it is called.
+pub(super) struct Script {
+    /// Its door is called so.
+    pub name: &'static str,
+    pub code: redis::Script,
+}
 
 /// Every script, ready for `EVALSHA`.
 pub(super) struct Scripts {
@@ -21,21 +31,22 @@ pub(super) struct Scripts {
 
 impl Scripts {
     pub fn new() -> Self {
-        let script = |text: &str| Script::new(&format!("{}{text}", include_str!("queue.lua")));
-        let lines = |text: &str| script(&format!("{}{text}", include_str!("lines.lua")));
-        let running = |text: &str| lines(&format!("{}{text}", include_str!("running.lua")));
+        let of = |name, parts: &[&str]| Script { name, code: redis::Script::new(&parts.concat()) };
+        let script = |name, text| of(name, &[QUEUE, text]);
+        let lines = |name, text| of(name, &[QUEUE, LINES, text]);
+        let running = |name, text| of(name, &[QUEUE, LINES, RUNNING, text]);
         Self {
-            submit: lines(include_str!("submit.lua")),
-            exchange: running(include_str!("exchange.lua")),
-            learn: script(include_str!("learn.lua")),
-            renew: running(include_str!("renew.lua")),
-            progress: script(include_str!("progress.lua")),
-            cancel: lines(include_str!("cancel.lua")),
-            replay: lines(include_str!("replay.lua")),
-            watch: script(include_str!("watch.lua")),
-            sweep: running(include_str!("sweep.lua")),
-            pause: lines(include_str!("pause.lua")),
-            limit: lines(include_str!("limit.lua")),
+            submit: lines("submit", include_str!("submit.lua")),
+            exchange: running("exchange", include_str!("exchange.lua")),
+            learn: script("learn", include_str!("learn.lua")),
+            renew: running("renew", include_str!("renew.lua")),
+            progress: script("progress", include_str!("progress.lua")),
+            cancel: lines("cancel", include_str!("cancel.lua")),
+            replay: lines("replay", include_str!("replay.lua")),
+            watch: script("watch", include_str!("watch.lua")),
+            sweep: running("sweep", include_str!("sweep.lua")),
+            pause: lines("pause", include_str!("pause.lua")),
+            limit: lines("limit", include_str!("limit.lua")),
         }
     }
 }

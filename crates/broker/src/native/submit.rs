@@ -3,6 +3,7 @@
 use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind};
 
 use super::Native;
+use super::scripts::Call;
 use super::wire::{foreign, parsed};
 use crate::broker::Submission;
 use crate::error::Error;
@@ -134,7 +135,7 @@ impl Native {
             let forgotten = ErrorKind::Server(ServerErrorKind::NoScript);
             answers.push(match answer {
                 Err(error) if error.kind() == forgotten => {
-                    script.prepare_invoke().load_async(&mut self.connection.clone()).await?;
+                    script.code.prepare_invoke().load_async(&mut self.connection.clone()).await?;
                     self.ask(call).await?
                 }
                 answer => answer?,
@@ -144,9 +145,7 @@ impl Native {
     }
 
     fn submit_call(&self, chunk: Chunk<'_>) -> Result<Cmd, Error> {
-        let mut call = redis::cmd("EVALSHA");
-        call.arg(self.scripts.submit.get_hash()).arg(1).arg(&self.prefix);
-        self.settings_of(&mut call, 0.0);
+        let mut call = self.command(&self.scripts.submit, 0.0, Call::default());
         call.arg(self.settings.byte_budget).arg(ms(self.settings.key_ttl)).arg(chunk.signatures.len());
         let mut ids = Vec::with_capacity(chunk.signatures.len());
         for job in chunk.signatures {

@@ -10,7 +10,11 @@ use crate::life::{Death, Life, Millis, Reason, State};
 
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
-        Error::Unreachable(error.to_string())
+        match (error.code(), error.detail()) {
+            (Some("NOPERM"), Some(words)) => Error::NotAllowed(words.into()),
+            (Some("UNREACHABLE"), Some(words)) => Error::Unreachable(words.into()),
+            _ => Error::Unreachable(error.to_string()),
+        }
     }
 }
 

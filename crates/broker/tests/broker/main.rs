@@ -2,9 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
+mod acl;
+mod cluster;
 mod contract;
 mod memory;
 mod naive;
 mod native;
+mod proxy;
+mod reconnect;
 mod requirements;
+mod sentinel;
+mod servers;
 mod simulation;
+mod tls;
