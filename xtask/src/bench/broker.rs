@@ -129,7 +129,7 @@ async fn measure(parts: &[Part], scale: &Scale) -> Result<Vec<report::Row>, Stri
             Part::Latency => latency::run(&mut server, scale).await?,
             Part::Backlog => backlog::waiting(&mut server, scale).await?,
             Part::Front => backlog::in_front(&mut server, scale).await?,
-            Part::Signatures => backlog::signatures(&mut server, scale).await?,
+            Part::Signatures => Box::pin(backlog::signatures(&mut server, scale)).await?,
             Part::Memory => backlog::memory(&mut server).await?,
             Part::Recovery => recovery::run(&mut server).await?,
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::{Script, aio::ConnectionManager};
+use redis::{Script, aio::MultiplexedConnection};
 
 use super::{load::together, server::Server};
 
@@ -25,7 +25,7 @@ redis.call('ZADD', '{floor}:wake', 0, '1')";
 
 /// Connections that drive the floor.
 pub(super) struct Floor {
-    connections: Vec<ConnectionManager>,
+    connections: Vec<MultiplexedConnection>,
     line: String,
     claim: Arc<Script>,
 }
@@ -35,7 +35,7 @@ impl Floor {
         let line = format!("{LINE}:{line}");
         let mut them = Vec::new();
         for _ in 0..connections {
-            them.push(server.manager().await?);
+            them.push(server.connection().await?);
         }
         Ok(Self { connections: them, line, claim: Arc::new(Script::new(CLAIM)) })
     }
@@ -70,7 +70,7 @@ impl Floor {
     }
 
     /// Waits for a wake-up and claims, for ever; calls `started` after each claim.
-    pub(super) async fn serve(&self, wake: ConnectionManager, started: impl Fn()) -> Result<(), String> {
+    pub(super) async fn serve(&self, wake: MultiplexedConnection, started: impl Fn()) -> Result<(), String> {
         let (mut wake, mut connection) = (wake, self.connections[0].clone());
         loop {
             let mut pop = redis::cmd("BZPOPMIN");
@@ -97,7 +97,7 @@ impl Floor {
 }
 
 async fn claim_one(
-    connection: &mut ConnectionManager,
+    connection: &mut MultiplexedConnection,
     claim: &Script,
     line: &str,
 ) -> Result<Option<String>, String> {

@@ -25,7 +25,7 @@ pub(super) async fn run(server: &mut Server, scale: &Scale) -> Result<Vec<Row>, 
     let worker = load::worker(0, false)?;
     let floor = Floor::new(server, 0, 1).await?;
     let floors = Floor::new(server, 0, 1).await?;
-    let wake = server.manager().await?;
+    let wake = server.connection().await?;
     let submission = Floor::submission();
 
     let (started, mut starts) = mpsc::unbounded_channel();

@@ -7,10 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue,
-    aio::{ConnectionManager, MultiplexedConnection},
-};
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, aio::MultiplexedConnection};
 
 use super::report::{Row, Unit};
 use crate::workspace::{command, read, remove, target, write};
@@ -118,8 +115,8 @@ impl Server {
     }
 
     /// A connection of its own, of the kind that the broker has.
-    pub(super) async fn manager(&self) -> Result<ConnectionManager, String> {
-        self.client.get_connection_manager().await.map_err(|error| error.to_string())
+    pub(super) async fn connection(&self) -> Result<MultiplexedConnection, String> {
+        connected(&self.client).await
     }
 
     /// An answer to any command.
