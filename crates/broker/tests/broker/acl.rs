@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use broker::{
-    Broker, Claim, Death, Error, Job, JobId, Native, Outcome, Progress, Replay, Settings, Ticket, Want,
-    Worker,
+    Broker, Claim, Death, Error, Job, JobId, LimitKey, Native, Outcome, Progress, Replay, Settings, Ticket,
+    Want, Worker,
 };
 use serde_json::json;
 
-use crate::contract::{LONG, claim, failure, job, settings, submit, worker, worker_with};
+use crate::contract::limiting::{at_once, rate};
+use crate::contract::{LONG, claim, failure, job, requirements, settings, submit, worker, worker_with};
 use crate::servers::{REDIS, REDIS_6_2, Server, VALKEY, until};
 
 const DOCUMENT: &str = include_str!("../../../../docs/broker.md");
@@ -34,9 +35,10 @@ pub async fn user(server: &Server, name: &str, rules: &[&str]) {
 /// A queue in which every path of every call is there to be taken.
 struct Scene<'a> {
     server: &'a Server,
-    /// Waits; delayed; runs; waits and leaves nothing behind; waits and is watched.
-    jobs: [JobId; 5],
-    /// What the worker has: for each outcome one, then one more, and one that is watched.
+    /// Waits; delayed; runs; waits and leaves nothing behind; waits and is watched; held until one of its key ends; held by
+    /// the rate of its key.
+    jobs: [JobId; 7],
+    /// What the worker has: for each outcome one, then one more.
     claims: Vec<Claim>,
     dead: [JobId; 2],
 }
@@ -50,6 +52,20 @@ fn quiet() -> Settings {
 
 fn odd(name: &str) -> Worker {
     worker_with(name, json!({ "services": ["comfyui"], "hardware": { "gpu_memory_gb": 11 } }))
+}
+
+/// One job of this key at once.
+fn single() -> LimitKey {
+    "single".parse().unwrap()
+}
+
+/// One job of this key in an hour.
+fn hourly() -> LimitKey {
+    "hourly".parse().unwrap()
+}
+
+fn with_memory(gb: u32) -> Job {
+    job().requirements(requirements(&json!({ "hardware": { "gpu_memory_gb": gb } })))
 }
 
 impl<'a> Scene<'a> {
@@ -68,35 +84,55 @@ impl<'a> Scene<'a> {
         }
         server.ask::<redis::Value>(&["ZREM", "{jobs}:c", odd("gone").class().to_string().as_str()]).await;
 
+        admin.limit(&single(), Some(at_once(1))).await.unwrap();
+        admin.limit(&hourly(), Some(rate(1, Duration::from_hours(1)))).await.unwrap();
+
         let mut dead = Vec::new();
-        for _ in 0..2 {
-            dead.push(submit(&admin, job().priority(99)).await);
+        for dies in [job().limit_key(single()), job()] {
+            dead.push(submit(&admin, dies.priority(99)).await);
             let claims = claim(&admin, &worker("w"), Want::now(1)).await;
             let done = vec![(claims[0].ticket.clone(), failure(false))];
             admin.exchange(&worker("w"), done, Want::NOTHING).await.unwrap();
         }
-        // For the worker: success, success that leaves nothing, three failures, hand-back, stopped, watched, and one more.
+        // For the worker: success, success that leaves nothing, three failures, hand-back, stopped, watched, hand-back and
+        // success under a limit, and one more.
         let brief = job().result_ttl(Duration::ZERO);
-        let held: Vec<Job> =
-            (0..9).map(|n| if n == 1 { brief.clone() } else { job() }).map(|it| it.priority(99)).collect();
-        let held: Vec<Job> = held.into_iter().map(|it| Job { id: JobId::fresh(), ..it }).collect();
+        let mut held: [Job; 11] = std::array::from_fn(|_| job());
+        held[1] = brief.clone();
+        held[8] = job().limit_key(single());
+        held[9] = job().limit_key(hourly());
+        let held = held.map(|it| it.priority(99));
         admin.submit(&held).await.unwrap();
-        let claims = claim(&admin, &worker("w"), Want::now(9)).await;
+        let claims = claim(&admin, &worker("w"), Want::now(11)).await;
         admin.events(&held[7].id, None, Duration::ZERO).await.unwrap();
-        let jobs = [job(), job().delay(Duration::from_mins(9)), job().priority(50), brief, job()];
+        let jobs = [
+            job(),
+            job().delay(Duration::from_mins(9)),
+            job().priority(50),
+            brief,
+            job(),
+            job().limit_key(single()),
+            job().limit_key(hourly()),
+        ];
         let ids = jobs.each_ref().map(|it| it.id.clone());
         admin.submit(&jobs).await.unwrap();
         let runs = claim(&admin, &worker("w"), Want::now(1)).await;
         assert_eq!(runs[0].ticket.id, ids[2]);
         admin.events(&ids[4], None, Duration::ZERO).await.unwrap();
-        // For the sweep: a lease that ran out, a job that is due, a dead one that is forgotten, a class that is.
-        let (lost, due) = (
-            submit(&admin, job().priority(99)).await,
-            submit(&admin, job().delay(Duration::from_mins(9))).await,
-        );
+        assert_eq!(admin.counts().await.unwrap().held, 2);
+        // For the sweep: a lease that ran out, a job that is due and whose signature was forgotten, a dead one that is
+        // forgotten, a class that is, a signature that is.
+        let due = with_memory(8).limit_key("free".parse().unwrap()).delay(Duration::from_mins(9));
+        let sig = due.signature().id().to_string();
+        let (lost, due) = (submit(&admin, job().priority(99)).await, submit(&admin, due).await);
         claim(&admin, &worker("w"), Want::now(1)).await;
         for command in [
-            &["HSET", &format!("{{jobs}}:j:{lost}"), "u", "1"][..],
+            &["ZREM", "{jobs}:su", &sig][..],
+            &["ZREM", "{jobs}:so", &sig],
+            &["HDEL", "{jobs}:s", &sig],
+            &["DEL", &format!("{{jobs}}:q:{sig}")],
+            &["ZADD", "{jobs}:su", "1", "old"],
+            &["HSET", &format!("{{jobs}}:j:{lost}"), "u", "1"],
             &["ZADD", "{jobs}:l", "1", lost.as_str()],
             &["ZADD", "{jobs}:d", "1", due.as_str()],
             &["ZADD", "{jobs}:x:attempts", "1", "old"],
@@ -104,6 +140,11 @@ impl<'a> Scene<'a> {
         ] {
             server.ask::<redis::Value>(command).await;
         }
+        // More are idle than a call looks at, and of them only the class that is gone takes the line.
+        let idle = (0..17).map(|it| it.to_string()).chain([odd("gone").class().to_string()]);
+        let idle = idle.flat_map(|it| ["9e15".to_owned(), it]).collect::<Vec<_>>();
+        let idle = ["ZADD", "{jobs}:idle"].into_iter().chain(idle.iter().map(String::as_str));
+        server.ask::<redis::Value>(&idle.collect::<Vec<_>>()).await;
         Self { server, jobs: ids, claims, dead: dead.try_into().unwrap() }
     }
 
@@ -119,6 +160,8 @@ impl<'a> Scene<'a> {
                 broker.pause(false).await?;
                 broker.replay(&Replay::Job(self.dead[0].clone())).await?;
                 broker.replay(&Replay::Kind(Death::Permanent)).await?;
+                broker.limit(&hourly(), None).await?;
+                broker.limit(&hourly(), Some(at_once(1))).await?;
                 self.produce(broker).await?;
                 self.work(broker).await
             }
@@ -127,12 +170,9 @@ impl<'a> Scene<'a> {
     }
 
     async fn produce(&self, broker: &Native) -> Result<(), Error> {
-        let needs = crate::contract::requirements(&json!({ "hardware": { "gpu_memory_gb": 8 } }));
         let keyed = job().idempotency_key("k".parse().unwrap());
-        broker
-            .submit(&[job(), keyed.clone(), job().delay(Duration::from_mins(9)), job().requirements(needs)])
-            .await?;
-        broker.submit(&[keyed]).await?;
+        broker.submit(&[job(), keyed.clone(), job().delay(Duration::from_mins(9)), with_memory(10)]).await?;
+        broker.submit(&[keyed, job().limit_key(single()), job().limit_key(hourly())]).await?;
         broker.status(&self.jobs[0]).await?;
         broker.events(&self.jobs[0], None, Duration::from_millis(1)).await?;
         for id in &self.jobs {
@@ -146,7 +186,7 @@ impl<'a> Scene<'a> {
         let w = worker("w");
         let tickets: Vec<Ticket> = self.claims.iter().map(|it| it.ticket.clone()).collect();
         broker.renew(&w, &tickets[..1], Duration::from_secs(9)).await?;
-        _ = broker.progress(&tickets[8], Progress { percent: 1, message: String::new() }).await?;
+        _ = broker.progress(&tickets[10], Progress { percent: 1, message: String::new() }).await?;
         let outcomes = [
             Outcome::Success(json!(1)),
             Outcome::Success(json!(1)),
@@ -156,12 +196,15 @@ impl<'a> Scene<'a> {
             Outcome::HandBack,
             Outcome::Stopped,
             Outcome::Success(json!(1)),
+            Outcome::HandBack,
+            Outcome::Success(json!(1)),
         ];
         let done: Vec<_> = tickets.into_iter().zip(outcomes).collect();
         // Told again, as after an answer that was lost.
         broker.exchange(&w, done[..1].to_vec(), Want::NOTHING).await?;
-        broker.exchange(&w, done, Want::now(1)).await?;
         broker.sweep().await?;
+        // It is asked to judge the signature that came back.
+        broker.exchange(&w, done, Want::now(1)).await?;
         let new = worker_with("new", json!({ "services": ["comfyui"] }));
         broker.exchange(&new, vec![], Want::now(20)).await?;
         // Woken, with a job left for the next.
@@ -183,8 +226,11 @@ impl<'a> Scene<'a> {
     async fn observe(&self, broker: &Native) -> Result<(), Error> {
         broker.status(&self.jobs[0]).await?;
         broker.counts().await?;
+        broker.limits().await?;
         broker.unmatchable().await?;
-        broker.explain(&self.jobs[0]).await.map(drop)
+        // A job that waits for a worker; one that its key holds.
+        broker.explain(&self.jobs[0]).await?;
+        broker.explain(&self.jobs[5]).await.map(drop)
     }
 }
 
@@ -262,8 +308,10 @@ async fn what_is_not_a_roles_is_refused_whole_and_by_name() {
             }
             hear("replay", broker.replay(&Replay::All).await.map(drop));
             hear("pause", broker.pause(true).await);
-            if role == "producer" {
+            hear("limit", broker.limit(&single(), None).await);
+            if role != "observer" {
                 hear("HMGET", broker.counts().await.map(drop));
+                hear("HSCAN", broker.limits().await.map(drop));
             }
             assert_eq!(contents(&server).await, before, "{refused:?} left something behind");
         }

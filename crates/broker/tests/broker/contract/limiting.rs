@@ -17,11 +17,11 @@ fn keyed() -> Job {
     job().limit_key(key())
 }
 
-fn at_once(jobs: u32) -> Limit {
+pub fn at_once(jobs: u32) -> Limit {
     Limit { concurrency: NonZeroU32::new(jobs), rate: None }
 }
 
-fn rate(jobs: u32, per: Duration) -> Limit {
+pub fn rate(jobs: u32, per: Duration) -> Limit {
     let rate = NonZeroU32::new(jobs).map(|jobs| Rate { jobs, per });
     Limit { concurrency: None, rate }
 }
