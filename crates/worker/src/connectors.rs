@@ -9,6 +9,7 @@ use crate::egress::Egress;
 use crate::vars::Vars;
 
 pub mod a1111;
+pub mod comfyui;
 pub mod ollama;
 pub mod openai;
 mod remote;
@@ -25,6 +26,9 @@ pub(crate) fn build(
 ) -> Option<Arc<dyn Connector>> {
     match kind {
         "a1111" => Some(Arc::new(a1111::A1111::build(url, vars, egress.clone())?)),
+        "comfyui" | "comfyui-websocket" | "comfyui-remote" => {
+            Some(Arc::new(comfyui::ComfyUi::build(kind, url, vars, egress.clone())?))
+        }
         "ollama" => Some(Arc::new(ollama::Ollama::build(url, vars)?)),
         "openai" => Some(Arc::new(openai::OpenAi::build(vars, egress.clone()))),
         "replicate" => Some(Arc::new(replicate::Replicate::build(vars, egress.clone()))),

@@ -91,6 +91,8 @@ impl fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 /// What was seen of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Symptom<'a> {

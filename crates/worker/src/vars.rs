@@ -120,6 +120,11 @@ impl<'a> Vars<'a> {
         secret
     }
 
+    /// Notes that a part of a value is in no output.
+    pub fn hide(&mut self, part: Option<&str>) {
+        self.secrets.extend(part.map(|it| Secret::new(it.to_owned())));
+    }
+
     /// The value as `expected`.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str, expected: &'static str) -> Option<T> {
         let text = self.text(name)?;
