@@ -100,21 +100,25 @@ impl ComfyUi {
     /// The server at `base` on this machine, and the guard for addresses of inputs. A user and a password in the address
     /// are sent as HTTP Basic has it.
     pub fn new(base: Url, egress: Egress) -> Self {
-        Self {
-            server: Server::new(base, None),
-            egress,
-            payload: payload::form(),
-            previews: false,
-            local: true,
-            dialect: Dialect::default(),
-            times: Times::default(),
-            stuck: AtomicBool::new(false),
-        }
+        Self::of(Server::new(base, None), true, egress)
     }
 
     /// A server elsewhere, which is not ours to end; a token is sent as HTTP Bearer has it.
     pub fn remote(base: Url, token: Option<Secret<String>>, egress: Egress) -> Self {
-        Self { server: Server::new(base.clone(), token), local: false, ..Self::new(base, egress) }
+        Self::of(Server::new(base, token), false, egress)
+    }
+
+    fn of(server: Server, local: bool, egress: Egress) -> Self {
+        Self {
+            server,
+            egress,
+            payload: payload::form(),
+            previews: false,
+            local,
+            dialect: Dialect::default(),
+            times: Times::default(),
+            stuck: AtomicBool::new(false),
+        }
     }
 
     /// Whether jobs that say nothing of it keep their last preview.
