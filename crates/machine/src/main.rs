@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser};
 use planner::cli::EXIT_CODES;
 
+mod fleet;
 mod say;
+mod simulate;
 mod worker;
 
-/// Plan a GPU/AI worker machine from one roster and one profile
+/// Plan a GPU/AI worker machine from one roster and one profile, and run it
 #[derive(Parser)]
 #[command(name = "roster", version, after_help = EXIT_CODES)]
 struct Cli {
@@ -20,8 +22,12 @@ struct Cli {
 enum Verb {
     #[command(flatten)]
     Plan(planner::cli::Verb),
+    #[command(flatten)]
+    Fleet(fleet::Verb),
     /// Claim jobs and run them, as the environment says: what `ecosystem.json` starts
     Worker(worker::Args),
+    #[command(hide = true)]
+    Simulate(simulate::Simulate),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +41,8 @@ fn main() -> ExitCode {
             let answer = planner::run(verb, &planner::World::real("roster"), &Cli::command);
             planner::print(&answer, colour)
         }
+        Verb::Fleet(verb) => fleet::run(verb),
         Verb::Worker(args) => worker::run(&args),
+        Verb::Simulate(service) => simulate::run(&service),
     }
 }

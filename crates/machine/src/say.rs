@@ -20,6 +20,15 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// Whether what is printed on standard output is to have colours.
+    pub(crate) fn colours(&self) -> bool {
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never,
+        }
+    }
+
     /// Prints what was found out, and gives its exit code.
     pub(crate) fn say<T: Serialize>(&self, told: Told<T>) -> ExitCode {
         let look = Look { json: self.json, plain: self.color == Color::Never, strict: false };

@@ -55,8 +55,21 @@ pub(crate) fn reopened(output: &OwnedFd) -> io::Result<OwnedFd> {
 /// a process is started anew that could have been kept. Secrets count, but cannot be told from the number by anyone
 /// who could not read them from the process itself: the file is its owner's alone.
 pub(crate) fn digest(plan: &Plan) -> u64 {
-    let Plan { name, script, args, cwd, env, user, group, umask, limits, oom_score_adj, survive: _, gpu: _ } =
-        plan;
+    let Plan {
+        name,
+        script,
+        args,
+        cwd,
+        env,
+        user,
+        group,
+        umask,
+        limits,
+        oom_score_adj,
+        survive: _,
+        gpu: _,
+        ports: _,
+    } = plan;
     let mut hasher = DefaultHasher::new();
     (name.as_str(), script, args, cwd, user, group, umask, limits, oom_score_adj).hash(&mut hasher);
     for (key, value) in env {

@@ -11,6 +11,7 @@ use spec::env::{EnvSource, NotUnicode, Secret};
 use spec::ids::{EnvKey, ProcessName};
 use tokio::sync::oneshot;
 
+use crate::control::protocol::Signal;
 use crate::core::{Exit, Pid};
 
 /// Passed on to every process when the document does not set them: without them most programs find nothing.
@@ -20,7 +21,7 @@ const BASE: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
 const RUN_SECRETS: &str = "/run/secrets";
 
 /// Everything that is needed to start a process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Whose.
     pub name: ProcessName,
@@ -46,6 +47,8 @@ pub struct Plan {
     pub survive: bool,
     /// The card that it holds.
     pub gpu: Option<GpuClaim>,
+    /// The ports that it listens on.
+    pub ports: Vec<u16>,
 }
 
 impl Plan {
@@ -80,13 +83,21 @@ impl Plan {
             oom_score_adj: role.oom_score_adj,
             survive: role.survive,
             gpu: role.gpu.clone(),
+            ports: role.ports.values().copied().collect(),
         })
     }
 
     /// A command that runs where the process runs, as what it runs as: a look at it, not it.
     pub(crate) fn look(&self, command: &[String]) -> Option<Self> {
         let (script, args) = command.split_first()?;
-        Some(Self { script: script.clone(), args: args.to_vec(), survive: false, gpu: None, ..self.clone() })
+        Some(Self {
+            script: script.clone(),
+            args: args.to_vec(),
+            survive: false,
+            gpu: None,
+            ports: Vec::new(),
+            ..self.clone()
+        })
     }
 }
 
@@ -128,6 +139,10 @@ pub trait Launcher: Send + Sync + 'static {
 
     /// Asks a process and its group to stop. Does nothing when it has ended.
     fn ask(&self, pid: Pid, signal: StopSignal);
+
+    /// Sends a signal to the process alone: what it started may end by one that it does not expect. Whether the process
+    /// was there to have it.
+    fn signal(&self, pid: Pid, signal: Signal) -> bool;
 
     /// Kills a process and its group. Does nothing when it has ended.
     fn kill(&self, pid: Pid);

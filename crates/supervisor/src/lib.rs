@@ -25,7 +25,10 @@
 //! ```
 
 mod adopt;
+mod board;
 mod cgroup;
+pub mod codes;
+pub mod control;
 mod core;
 mod gpu;
 mod launcher;
@@ -34,19 +37,24 @@ mod log;
 mod metrics;
 #[cfg(feature = "nvml")]
 mod nvml;
+mod orders;
+mod ports;
 mod probe;
 mod proc;
 mod recipe;
+mod refusal;
+mod reload;
 #[allow(unsafe_code, reason = "the only module that may: it forks")]
 mod spawn;
 mod supervisor;
 mod table;
 mod task;
 mod users;
+mod waiter;
 
 pub use crate::core::{
-    Backoff, Effect, End, Event, Exit, Fleet, Gate, Level, Link, Met, Order, Pid, Policy, Process,
-    ProcessState, Purpose, Restart, Run, Time, Trouble, step,
+    Asked, Backoff, Effect, End, Event, Exit, Fleet, Gate, Level, Link, Met, Order, Pid, Policy, Process,
+    ProcessState, Purpose, Restart, Run, States, Time, Trouble, step,
 };
 pub use gpu::{Card, Gpus, Holder};
 pub use launcher::{Launched, Launcher, Output, Plan};
@@ -55,6 +63,8 @@ pub use log::{Form, Keep, LogReader, Logs};
 pub use metrics::{MemorySource, Meter, Resources, Usage};
 #[cfg(feature = "nvml")]
 pub use nvml::Nvml;
+pub use refusal::Refusal;
+pub use reload::{Changes, Spec, Specs, diff};
 pub use supervisor::{FleetStatus, Status, Supervisor};
 
 #[cfg(test)]

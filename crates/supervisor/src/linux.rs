@@ -22,9 +22,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::adopt::{self, Inherited, Memory, Survivor};
 use crate::cgroup::Cgroups;
+use crate::control::protocol;
 use crate::core::{Exit, Pid};
 use crate::gpu::{self, Gpus};
 use crate::launcher::{Launched, Launcher, Output, Plan};
+use crate::ports;
 use crate::proc::{self, Identity, Stat};
 use crate::recipe::{Failure, recipe, why};
 use crate::spawn::{self, Recipe, Wires};
@@ -279,6 +281,9 @@ impl Launcher for Linux {
         let Some(Output { mut out, mut err }) = output else {
             return Err("it ended while it was adopted".into());
         };
+        if let Some(user) = ports::in_use(&plan.ports) {
+            return Err(user.to_string().into());
+        }
         if let Some(why) = self.held(plan).await {
             return Err(why.into());
         }
@@ -322,6 +327,24 @@ impl Launcher for Linux {
             StopSignal::Winch => Signal::WINCH,
         };
         self.table.signal(pid, signal);
+    }
+
+    fn signal(&self, pid: Pid, signal: protocol::Signal) -> bool {
+        self.table.signal_alone(
+            pid,
+            match signal {
+                protocol::Signal::Hup => Signal::HUP,
+                protocol::Signal::Int => Signal::INT,
+                protocol::Signal::Quit => Signal::QUIT,
+                protocol::Signal::Kill => Signal::KILL,
+                protocol::Signal::Usr1 => Signal::USR1,
+                protocol::Signal::Usr2 => Signal::USR2,
+                protocol::Signal::Term => Signal::TERM,
+                protocol::Signal::Cont => Signal::CONT,
+                protocol::Signal::Stop => Signal::STOP,
+                protocol::Signal::Winch => Signal::WINCH,
+            },
+        )
     }
 
     fn kill(&self, pid: Pid) {

@@ -132,7 +132,6 @@ pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
 }
 
 /// The name of a process's program, as the kernel keeps it: at most 15 bytes.
-#[cfg(feature = "nvml")]
 pub(crate) fn name(pid: i32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{Signal, WaitOptions, WaitStatus, kill_process_group, pidfd_send_signal, wait};
+use rustix::process::{
+    Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, pidfd_send_signal, wait,
+};
 use tokio::sync::{Notify, oneshot};
 
 use crate::core::{Exit, Pid};
@@ -65,6 +67,17 @@ impl Table {
             // It has not been reaped, so its number is its own; it may be dead, which is no error.
             let _ = kill_process_group(group, signal);
         }
+    }
+
+    /// Sends a signal to a process alone; whether it was there to have it.
+    pub(crate) fn signal_alone(&self, pid: Pid, signal: Signal) -> bool {
+        let live = self.live();
+        let raw = raw(pid);
+        if let Some(pidfd) = live.adopted.get(&raw) {
+            return pidfd_send_signal(pidfd, signal).is_ok();
+        }
+        let process = rustix::process::Pid::from_raw(raw).filter(|_| live.children.contains_key(&raw));
+        process.is_some_and(|it| kill_process(it, signal).is_ok())
     }
 
     pub(crate) fn reap(&self) {

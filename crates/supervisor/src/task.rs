@@ -17,13 +17,24 @@ use crate::log::{LogReader, Logs, Pipe, Stream};
 use crate::metrics::Meter;
 use crate::probe::{self, View};
 
-/// The state of a process has changed.
+/// The state of a process has changed, or it has obeyed an order that changed nothing.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub name: ProcessName,
     pub process: Process,
+    /// How many orders it has obeyed.
+    pub obeyed: u64,
     /// What its last sweep could not end.
     pub left: usize,
+}
+
+/// What a task is told.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// Start, stop.
+    Order(Event),
+    /// From now on it is treated like this; what it was launched with is the same.
+    Amend(Box<(App, Policy)>),
 }
 
 /// The owner of a process.
@@ -44,6 +55,7 @@ struct Now {
     /// The last process that was launched.
     pid: Option<Pid>,
     left: usize,
+    obeyed: u64,
     streams: Option<Streams>,
     prober: Option<AbortHandle>,
     /// Its log from the start of its run on, if a probe reads it.
@@ -68,7 +80,7 @@ enum Told {
 
 impl<L: Launcher> Task<L> {
     /// Obeys until nobody can give orders any more.
-    pub(crate) async fn run(self, mut orders: Receiver<Event>, seed: u64) {
+    pub(crate) async fn run(mut self, mut orders: Receiver<Mail>, seed: u64) {
         let (answers, mut told) = unbounded_channel();
         let (looks, mut looked): (_, UnboundedReceiver<(u64, Event)>) = unbounded_channel();
         let process = Process::new(seed);
@@ -76,6 +88,7 @@ impl<L: Launcher> Task<L> {
             process,
             pid: None,
             left: 0,
+            obeyed: 0,
             streams: None,
             prober: None,
             listening: Vec::new(),
@@ -96,8 +109,15 @@ impl<L: Launcher> Task<L> {
                         Event::Swept
                     }
                 },
-                order = orders.recv() => match order {
-                    Some(it) => it,
+                mail = orders.recv() => match mail {
+                    Some(Mail::Order(it)) => {
+                        now.obeyed += 1;
+                        it
+                    }
+                    Some(Mail::Amend(it)) => match self.amend(*it, &mut now, &looks) {
+                        Some(it) => it,
+                        None => continue,
+                    },
                     None => break,
                 },
                 Some((run, it)) = looked.recv() => {
@@ -123,6 +143,7 @@ impl<L: Launcher> Task<L> {
             now.pid = Some(pid);
         }
         let before = now.process.clone();
+        let told = matches!(event, Event::Start | Event::Stop | Event::Restart);
         let (process, effect) = step(&self.policy, before.clone(), event, self.time());
         now.process = process;
         self.probe(now, looks);
@@ -130,12 +151,31 @@ impl<L: Launcher> Task<L> {
         if let Some(effect) = effect {
             self.act(now, effect, answers);
         }
-        if now.process != before {
-            let change =
-                Change { name: self.plan.name.clone(), process: now.process.clone(), left: now.left };
+        if now.process != before || told {
+            let (name, process) = (self.plan.name.clone(), now.process.clone());
+            let change = Change { name, process, obeyed: now.obeyed, left: now.left };
             // The supervisor has ended if nobody listens.
             let _ = self.changes.send(change);
         }
+    }
+
+    /// Takes other numbers and probes. Returns what follows at once: who is not looked at any more is healthy.
+    fn amend(
+        &mut self,
+        (app, policy): (App, Policy),
+        now: &mut Now,
+        looks: &UnboundedSender<(u64, Event)>,
+    ) -> Option<Event> {
+        let probes_changed = app.roster.probes != self.app.roster.probes;
+        let limit_changed = policy.memory_limit != self.policy.memory_limit;
+        (self.app, self.policy) = (app, policy);
+        let outdated = [&mut now.prober, &mut now.watcher].into_iter().zip([probes_changed, limit_changed]);
+        for (it, _) in outdated.filter(|(_, changed)| *changed) {
+            it.take().iter().for_each(AbortHandle::abort);
+        }
+        self.probe(now, looks);
+        self.watch_memory(now, looks);
+        (probes_changed && self.app.roster.probes.is_none()).then_some(Event::Healthy)
     }
 
     fn time(&self) -> Time {

@@ -12,6 +12,7 @@ use spec::source::SourceText;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use crate::control::protocol::Signal;
 use crate::{Exit, FleetStatus, Keep, Launched, Launcher, Output, Pid, Plan, Supervisor};
 
 /// Processes that end as they are told to; what is asked of them is written down.
@@ -63,6 +64,10 @@ impl Launcher for Fake {
         if name.as_str() != "deaf" {
             world.end(pid, Exit::Signal(15));
         }
+    }
+
+    fn signal(&self, _: Pid, _: Signal) -> bool {
+        true
     }
 
     fn kill(&self, pid: Pid) {

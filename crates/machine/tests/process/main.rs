@@ -4,5 +4,6 @@
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "everything in here is a test")]
 
 mod command_line;
+mod fleet;
 mod killed;
 mod support;

@@ -59,7 +59,7 @@ fn pages(command: clap::Command) -> Vec<(String, String)> {
         let full = format!("{name}-{}", it.get_name());
         (format!("{full}.1"), render(it.clone().name(full).disable_help_flag(true)))
     };
-    let verbs: Vec<_> = command.get_subcommands().map(of_verb).collect();
+    let verbs: Vec<_> = command.get_subcommands().filter(|it| !it.is_hide_set()).map(of_verb).collect();
     std::iter::once((format!("{name}.1"), render(command))).chain(verbs).collect()
 }
 

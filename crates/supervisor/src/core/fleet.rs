@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use ecosystem::{Dependency, Ecosystem, Until};
 use spec::ids::ProcessName;
 
+use super::asked::Asked;
 use super::state::{End, Level, ProcessState};
 
+/// What every process does.
+pub type States = BTreeMap<ProcessName, ProcessState>;
+
 /// Who waits for whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fleet {
     needs: BTreeMap<ProcessName, Vec<Dependency>>,
     /// The other way round: who needs it.
@@ -104,17 +108,57 @@ impl Fleet {
         self.needs.keys()
     }
 
-    /// Whether `name` may be started.
-    pub fn gate(&self, name: &ProcessName, states: &BTreeMap<ProcessName, ProcessState>) -> Gate {
+    /// What `name` waits for.
+    pub(super) fn needs(&self, name: &ProcessName) -> &[Dependency] {
+        self.needs.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Who waits for `name`.
+    pub(super) fn needed_by(&self, name: &ProcessName) -> impl Iterator<Item = &ProcessName> {
+        self.needed_by.get(name).into_iter().flatten()
+    }
+
+    /// The order that a new document asks for. What was there and is in it no more goes down in the old order.
+    #[must_use]
+    pub fn followed_by(mut self, ecosystem: &Ecosystem) -> Self {
+        let mut next = Self::new(ecosystem);
+        self.needs.retain(|name, _| !next.needs.contains_key(name));
+        for name in self.needs.keys() {
+            let dependants = self.needed_by.remove(name).unwrap_or_default();
+            next.needed_by.entry(name.clone()).or_default().extend(dependants);
+        }
+        for (name, dependencies) in self.needs {
+            for it in &dependencies {
+                next.needed_by.entry(it.name.clone()).or_default().insert(name.clone());
+            }
+            next.needs.insert(name, dependencies);
+        }
+        next
+    }
+
+    /// Nothing of `name` is left, and no document has it.
+    pub fn forget(&mut self, name: &ProcessName) {
+        for it in self.needs.remove(name).into_iter().flatten() {
+            if let Some(dependants) = self.needed_by.get_mut(&it.name) {
+                dependants.remove(name);
+            }
+        }
+        self.needed_by.remove(name);
+    }
+
+    /// Whether `name` may be started. What is to be started too counts as not started yet.
+    pub fn gate(&self, name: &ProcessName, states: &States, asked: &Asked) -> Gate {
         let mut gate = Gate::Open;
-        for it in self.needs.get(name).into_iter().flatten() {
+        for it in self.needs(name) {
             let Some(state) = states.get(&it.name) else { continue };
+            let to_come = asked.starts(&it.name) && state.has_exited();
+            let state = if to_come { &ProcessState::Waiting } else { state };
             let link = || Link { process: it.name.clone(), state: state.to_string() };
             match state.met(it.until) {
                 Met::Yes => {}
                 Met::Never => return Gate::Blocked(vec![link()]),
                 // What it waits for may itself wait in vain.
-                Met::NotYet => match self.gate(&it.name, states) {
+                Met::NotYet => match self.gate(&it.name, states, asked) {
                     Gate::Blocked(causes) if *state == ProcessState::Waiting => {
                         return Gate::Blocked([vec![link()], causes].concat());
                     }
@@ -123,23 +167,5 @@ impl Fleet {
             }
         }
         gate
-    }
-
-    /// Everything that may be started now: a wave.
-    pub fn starts(&self, states: &BTreeMap<ProcessName, ProcessState>) -> Vec<Order> {
-        let waiting = states.iter().filter(|(_, it)| **it == ProcessState::Waiting);
-        waiting
-            .filter(|(name, _)| self.gate(name, states) == Gate::Open)
-            .map(|(name, _)| Order::Start(name.clone()))
-            .collect()
-    }
-
-    /// Everything that may be stopped now because nothing that needs it is left: a wave, the other way round. What is
-    /// stopping already is not told again.
-    pub fn stops(&self, states: &BTreeMap<ProcessName, ProcessState>) -> Vec<Order> {
-        let gone = |name: &ProcessName| states.get(name).is_none_or(ProcessState::has_exited);
-        let free = |name: &ProcessName| self.needed_by.get(name).into_iter().flatten().all(gone);
-        let to_be_told = states.iter().filter(|(name, it)| it.wants_to_run() && free(name));
-        to_be_told.map(|(name, _)| Order::Stop(name.clone())).collect()
     }
 }

@@ -74,3 +74,44 @@ impl Display for Exit {
         }
     }
 }
+
+impl ProcessState {
+    /// What it does, in one word or two.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Launching { .. } => "launching",
+            Self::Running { level: Level::Started { .. }, .. } => "started",
+            Self::Running { level: Level::Ready { .. }, .. } => "ready",
+            Self::Running { level: Level::Healthy { .. }, .. } => "healthy",
+            Self::Running { level: Level::Unhealthy { .. }, .. } => "unhealthy",
+            Self::Stopping { .. } => "stopping",
+            Self::Killing { .. } => "killing",
+            Self::Sweeping { .. } => "sweeping",
+            Self::BackingOff { .. } => "backing off",
+            Self::Failed { .. } => "failed",
+            Self::Exited { end: End::Completed } => "completed",
+            Self::Exited { end: End::Stopped } => "stopped",
+            Self::Exited { end: End::Gone(_) } => "gone",
+        }
+    }
+
+    /// What was wrong, if anything was.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Stopping { purpose: Purpose::Replace { trouble, .. }, .. }
+            | Self::Killing { purpose: Purpose::Replace { trouble, .. }, .. }
+            | Self::Sweeping { purpose: Purpose::Replace { trouble, .. } }
+            | Self::BackingOff { trouble, .. }
+            | Self::Failed { trouble, .. }
+            | Self::Exited { end: End::Gone(trouble) } => Some(trouble),
+            Self::Waiting
+            | Self::Launching { .. }
+            | Self::Running { .. }
+            | Self::Stopping { .. }
+            | Self::Killing { .. }
+            | Self::Sweeping { .. }
+            | Self::Exited { .. } => None,
+        }
+    }
+}
