@@ -7,3 +7,4 @@ mod command_line;
 mod fleet;
 mod killed;
 mod support;
+mod worker;
