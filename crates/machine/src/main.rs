@@ -38,7 +38,9 @@ fn main() -> ExitCode {
     match verb {
         Verb::Plan(verb) => {
             let colour = verb.common().color;
-            let answer = planner::run(verb, &planner::World::real("roster"), &Cli::command);
+            let codes = supervisor::codes::ALL.to_vec();
+            let world = planner::World { codes, ..planner::World::real("roster") };
+            let answer = planner::run(verb, &world, &Cli::command);
             planner::print(&answer, colour)
         }
         Verb::Fleet(verb) => fleet::run(verb),

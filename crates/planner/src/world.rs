@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use spec::env::{EnvSource, NotUnicode};
 use spec::ids::EnvKey;
+use spec::notes::Code;
 
 use crate::inventory::{Gpus, Host, Nvml};
 
@@ -19,6 +20,8 @@ pub struct World {
     pub directory: PathBuf,
     /// How people start us, for the commands in our advice: `cargo xtask` or `roster`.
     pub program: &'static str,
+    /// The rules of the program's other verbs, for `explain`.
+    pub codes: Vec<Code>,
 }
 
 impl World {
@@ -30,6 +33,7 @@ impl World {
             host: Host::look(),
             directory: std::env::current_dir().unwrap_or_default(),
             program,
+            codes: Vec::new(),
         }
     }
 }

@@ -158,3 +158,16 @@ pub const ALL: &[Code] = &[
     SOCKET,
     SYSTEM,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn every_code_has_its_own_number_and_says_something() {
+        for (at, it) in (1..).zip(ALL) {
+            assert_eq!(it.id, format!("SUP{at:03}"));
+            assert!(it.explanation.len() > 100 && !it.title.ends_with('.'), "{}", it.id);
+        }
+    }
+}

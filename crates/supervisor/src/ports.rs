@@ -9,7 +9,7 @@ use crate::proc;
 /// A port that is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InUse {
-    port: u16,
+    pub port: u16,
     /// The process that listens on it: its number and its name. Those of other users cannot be seen.
     by: Option<(i32, String)>,
 }

@@ -15,6 +15,7 @@ fn every_exit_code_reaches_the_shell() {
         ("--help", 0),
         ("--version", 0),
         ("plan --help", 0),
+        ("explain SUP001", 0),
         ("plan nowhere", 1),
         ("env-build simulation --check", 2),
         ("plan --spec comfyui:1 --gpus 0", 3),

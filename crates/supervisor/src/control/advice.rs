@@ -1,14 +1,11 @@
 //! What to do about a process that does not run.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use ecosystem::App;
-use rustix::fs::{Access, access};
+use std::path::Path;
 
 use crate::core::{End, Gate, ProcessState, Trouble};
 use crate::launcher::Plan;
 use crate::ports;
+use ecosystem::App;
 
 /// What to do, if something is wrong. A process that could not be launched is looked after here and now: what stood in
 /// its way may be gone meanwhile.
@@ -26,7 +23,7 @@ pub(crate) fn fix(app: &App, plan: &Plan, state: &ProcessState, gate: &Gate) -> 
         _ => return None,
     };
     match trouble {
-        Trouble::NotLaunched(why) => Some(launch(app, plan, why)),
+        Trouble::NotLaunched(why) => launch(app, plan, why),
         Trouble::Ended(_) | Trouble::NotHealthyWithin(_) | Trouble::Unhealthy(_) | Trouble::NotLive(_) => {
             Some(logs())
         }
@@ -36,56 +33,16 @@ pub(crate) fn fix(app: &App, plan: &Plan, state: &ProcessState, gate: &Gate) -> 
     }
 }
 
-fn launch(app: &App, plan: &Plan, why: &str) -> String {
-    let cannot = |path: &Path, how| access(path, how).is_err();
-    for file in [&app.out_file, &app.error_file] {
-        let path = Path::new(file);
-        let folder = nearest(path.parent().unwrap_or(path));
-        if why.contains(file) || cannot(if path.exists() { path } else { &folder }, Access::WRITE_OK) {
-            return format!(
-                "let this user write to `{}`, or keep the logs elsewhere: `roster up --logs DIR`",
-                folder.display()
-            );
-        }
+/// What the launcher itself says ends with what to do; what kept us from asking it does not.
+fn launch(app: &App, plan: &Plan, why: &str) -> Option<String> {
+    if let Some(file) = [&app.out_file, &app.error_file].into_iter().find(|it| why.contains(*it)) {
+        let folder = Path::new(file).ancestors().skip(1).find(|it| it.exists())?.display();
+        return Some(format!(
+            "let this user write to `{folder}`, or keep the logs elsewhere: `roster up --logs DIR`"
+        ));
     }
-    if ports::in_use(&plan.ports).is_some() {
-        return "stop that one, or plan other ports and reload; it is started by itself once the port is free".into();
-    }
-    let cwd = Path::new(&plan.cwd);
-    if !cwd.is_dir() {
-        return format!(
-            "make the folder `{}`, or plan the machine with another `MACHINE_WORKSPACE`",
-            plan.cwd
-        );
-    }
-    if cannot(cwd, Access::EXEC_OK) {
-        return format!("let this user enter `{}`", plan.cwd);
-    }
-    let Some(program) = program(plan) else {
-        let script = &plan.script;
-        return if script.contains('/') {
-            format!("install `{script}`, or correct the command in the service mapping and reload")
-        } else {
-            format!("install `{script}`, or put its folder into the `PATH` of the supervisor")
-        };
-    };
-    if cannot(&program, Access::EXEC_OK) {
-        return format!("make it a program: `chmod +x {}`", program.display());
-    }
-    format!("see whether `{}` runs by hand: its interpreter or a library may be missing", program.display())
-}
-
-/// The folder itself, or the nearest one above it that exists.
-fn nearest(folder: &Path) -> PathBuf {
-    folder.ancestors().find(|it| it.exists()).unwrap_or(folder).to_owned()
-}
-
-/// The file that a plan names, wherever it is.
-fn program(plan: &Plan) -> Option<PathBuf> {
-    let is_file = |it: &PathBuf| fs::metadata(it).is_ok_and(|it| it.is_file());
-    if plan.script.contains('/') {
-        return Some(Path::new(&plan.cwd).join(&plan.script)).filter(is_file);
-    }
-    let path = plan.env.iter().find(|(key, _)| key.as_str() == "PATH")?.1.expose().to_str()?;
-    path.split(':').map(|it| Path::new(it).join(&plan.script)).find(is_file)
+    let port = ports::in_use(&plan.ports)?.port;
+    Some(format!(
+        "stop that one, or plan other ports and reload; it is started by itself once port {port} is free"
+    ))
 }
