@@ -112,7 +112,8 @@ impl<'a> Scene<'a> {
             brief,
             job(),
             job().limit_key(single()),
-            job().limit_key(hourly()),
+            // Alone in its group.
+            with_memory(12).limit_key(hourly()),
         ];
         let ids = jobs.each_ref().map(|it| it.id.clone());
         admin.submit(&jobs).await.unwrap();
