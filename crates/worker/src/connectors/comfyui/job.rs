@@ -96,15 +96,11 @@ impl<'a> Work<'a> {
         self.submit().await?;
         self.task.progress(0.0, "queued");
         let entry = self.follow(socket).await?;
-        if self.posts == 1 {
-            self.over = true;
-        } else {
+        if self.posts > 1 {
             // The server may have it twice; nobody wants the second.
-            let stopped = self.stop().await;
-            if stopped.suspect {
-                return Err(stopped);
-            }
+            self.stop().await;
         }
+        self.over = true;
         entry.judge()?;
         let cached = entry.cached();
         let (sent, preview) = self.pictures.stored(self.task).await?;
