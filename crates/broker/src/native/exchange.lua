@@ -189,31 +189,38 @@ local function claim()
   for _ = 1, most + 24 do
     local free = most - count
     if free <= 0 or given > 262144 then return false end
-    local head = call('ZRANGE', heads, 0, 1, 'WITHSCORES')
+    local head = call('ZRANGE', heads, 0, 1)
     local sig = head[1]
     if not sig then return false end
-    local line, limit = Q .. 'w:' .. sig, tonumber(head[4] or 'inf')
-    -- Where lines vie, one seldom gives more than its best.
-    local last = head[4] and 1 or free
-    local ids = call('ZRANGE', line, 0, last, 'WITHSCORES')
+    local line, limit, last, step, ids = Q .. 'w:' .. sig
+    if head[2] then
+      -- Where lines vie, one seldom gives more than its best.
+      limit, last, step = tonumber(call('ZSCORE', heads, head[2])), 1, 2
+      ids = call('ZRANGE', line, 0, last, 'WITHSCORES')
+    else
+      -- Nothing to compare with; a score as text takes as long as a small command.
+      last, step = free, 1
+      ids = call('ZRANGE', line, 0, last)
+    end
     if not ids[1] then
       call('ZREM', heads, sig)
-    elseif tonumber(ids[2]) > limit then
+    elseif limit and tonumber(ids[2]) > limit then
       call('ZADD', heads, ids[2], sig)
     elseif string.byte(ids[1]) == 64 then
-      give_group(sig, ids[1], ids[2])
+      give_group(sig, ids[1], limit and ids[2] or call('ZSCORE', line, ids[1]))
     else
       local taken, n = {}, 1
       repeat
         taken[#taken + 1] = ids[n]
         give(ids[n])
-        n = n + 2
-      until #taken >= free or not ids[n] or given > 262144 or string.byte(ids[n]) == 64 or tonumber(ids[n + 1]) > limit
+        n = n + step
+      until #taken >= free or not ids[n] or given > 262144 or string.byte(ids[n]) == 64
+        or (limit and tonumber(ids[n + 1]) > limit)
       call('ZREM', line, unpack(taken))
       if not ids[n] then
         -- A full page says nothing of what follows; its head is looked at again.
         if #taken <= last then call('ZREM', heads, sig) end
-      elseif tonumber(ids[n + 1]) > limit then
+      elseif limit and tonumber(ids[n + 1]) > limit then
         call('ZADD', heads, ids[n + 1], sig)
       end
     end
