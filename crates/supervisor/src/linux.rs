@@ -330,21 +330,7 @@ impl Launcher for Linux {
     }
 
     fn signal(&self, pid: Pid, signal: protocol::Signal) -> bool {
-        self.table.signal_alone(
-            pid,
-            match signal {
-                protocol::Signal::Hup => Signal::HUP,
-                protocol::Signal::Int => Signal::INT,
-                protocol::Signal::Quit => Signal::QUIT,
-                protocol::Signal::Kill => Signal::KILL,
-                protocol::Signal::Usr1 => Signal::USR1,
-                protocol::Signal::Usr2 => Signal::USR2,
-                protocol::Signal::Term => Signal::TERM,
-                protocol::Signal::Cont => Signal::CONT,
-                protocol::Signal::Stop => Signal::STOP,
-                protocol::Signal::Winch => Signal::WINCH,
-            },
-        )
+        self.table.signal_alone(pid, signal)
     }
 
     fn kill(&self, pid: Pid) {

@@ -75,7 +75,7 @@ impl<L: Launcher> Supervisor<L> {
             stop.await;
             // It may have ended before.
             let _ = control.shutdown(false).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             done = self.serve(ecosystem, source, desk, status) => done.map(|_| ()),
@@ -83,7 +83,7 @@ impl<L: Launcher> Supervisor<L> {
         }
     }
 
-    /// The same, until somebody asks for a shutdown through the [`Control`](crate::Control) that belongs to `desk`; and
+    /// The same, until somebody asks for a shutdown through the [`Control`](crate::control::Control) that belongs to `desk`; and
     /// obeys every other order until then. Returns how many processes could not be ended.
     pub async fn serve(
         &self,

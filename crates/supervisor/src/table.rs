@@ -12,6 +12,7 @@ use rustix::process::{
 };
 use tokio::sync::{Notify, oneshot};
 
+use crate::control::protocol;
 use crate::core::{Exit, Pid};
 use crate::proc;
 
@@ -70,7 +71,19 @@ impl Table {
     }
 
     /// Sends a signal to a process alone; whether it was there to have it.
-    pub(crate) fn signal_alone(&self, pid: Pid, signal: Signal) -> bool {
+    pub(crate) fn signal_alone(&self, pid: Pid, signal: protocol::Signal) -> bool {
+        let signal = match signal {
+            protocol::Signal::Hup => Signal::HUP,
+            protocol::Signal::Int => Signal::INT,
+            protocol::Signal::Quit => Signal::QUIT,
+            protocol::Signal::Kill => Signal::KILL,
+            protocol::Signal::Usr1 => Signal::USR1,
+            protocol::Signal::Usr2 => Signal::USR2,
+            protocol::Signal::Term => Signal::TERM,
+            protocol::Signal::Cont => Signal::CONT,
+            protocol::Signal::Stop => Signal::STOP,
+            protocol::Signal::Winch => Signal::WINCH,
+        };
         let live = self.live();
         let raw = raw(pid);
         if let Some(pidfd) = live.adopted.get(&raw) {

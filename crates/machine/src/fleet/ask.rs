@@ -86,7 +86,7 @@ pub(super) fn text(report: &Report) -> String {
     match report.unchanged {
         Some(all) if text.is_empty() => text = format!("Nothing to change: all {all} are as they were.\n"),
         Some(1) => text += "1 other is as it was.\n",
-        Some(others @ 2..) => text += &format!("{others} others are as they were.\n"),
+        Some(others @ 2..) => text = format!("{text}{others} others are as they were.\n"),
         Some(0) | None => {}
     }
     text

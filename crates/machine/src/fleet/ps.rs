@@ -110,8 +110,8 @@ fn frame(fleet: &Fleet, drawn: usize, colour: bool) -> (String, usize) {
     let more = if hidden > 0 { format!("  … {hidden} more") } else { String::new() };
     lines.push(table::summary(fleet) + &more);
     let back = if drawn > 0 { format!("\x1b[{drawn}A\r") } else { String::new() };
-    let body: String = lines.iter().map(|it| format!("{}\x1b[0m\x1b[K\n", cut(it, width))).collect();
-    (format!("{back}{body}\x1b[J"), lines.len())
+    let body: Vec<String> = lines.iter().map(|it| cut(it, width) + "\x1b[0m\x1b[K\n").collect();
+    (format!("{back}{}\x1b[J", body.concat()), lines.len())
 }
 
 /// A line without what does not fit; colours have no width.

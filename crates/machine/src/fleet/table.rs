@@ -42,11 +42,9 @@ pub(super) fn lines(fleet: &Fleet, colour: bool) -> Vec<String> {
     let line = |cells: [&str; 8], colour: bool| {
         let state = painted(cells[1], widths[1], colour);
         let name = widths[0];
-        let mut line = format!("{:<name$}  {state}", cells[0]);
-        for (cell, width) in cells[2..7].iter().zip(&widths[2..]) {
-            line += &format!("  {cell:>width$}");
-        }
-        let line = format!("{line}  {}", cells[7]);
+        let numbers = cells[2..7].iter().zip(&widths[2..]).map(|(cell, width)| format!("{cell:>width$}"));
+        let numbers: Vec<String> = numbers.collect();
+        let line = format!("{:<name$}  {state}  {}  {}", cells[0], numbers.join("  "), cells[7]);
         line.trim_end().to_owned()
     };
     let head = line(HEAD, false);

@@ -112,10 +112,10 @@ impl Machine {
     }
 
     pub fn started(&self, line: &str) -> Up {
-        self.spawned(self.command(line))
+        Self::spawned(self.command(line))
     }
 
-    pub fn spawned(&self, mut command: Command) -> Up {
+    pub fn spawned(mut command: Command) -> Up {
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stdout = BufReader::new(process.stdout.take().expect("a pipe"));

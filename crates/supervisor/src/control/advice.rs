@@ -15,15 +15,17 @@ pub(crate) fn fix(app: &App, plan: &Plan, state: &ProcessState, gate: &Gate) -> 
         return Some(format!("mend `{first}` first; this one is started by itself then"));
     }
     let logs = || format!("`roster logs {}` shows what it said last", app.name);
-    let trouble = match state {
-        ProcessState::BackingOff { trouble: it @ Trouble::NotLaunched(_), .. }
-        | ProcessState::Failed { trouble: it, .. }
-        | ProcessState::Exited { end: End::Gone(it) } => it,
-        // It is being tried again.
-        _ => return None,
+    let (ProcessState::BackingOff { trouble, .. }
+    | ProcessState::Failed { trouble, .. }
+    | ProcessState::Exited { end: End::Gone(trouble) }) = state
+    else {
+        return None;
     };
+    // It is being tried again, and may well succeed.
+    let again = matches!(state, ProcessState::BackingOff { .. });
     match trouble {
         Trouble::NotLaunched(why) => launch(app, plan, why),
+        _ if again => None,
         Trouble::Ended(_) | Trouble::NotHealthyWithin(_) | Trouble::Unhealthy(_) | Trouble::NotLive(_) => {
             Some(logs())
         }

@@ -233,13 +233,15 @@ impl Talk<'_> {
         for it in happened {
             self.say(&Answer::Event(it)).await?;
         }
-        while follow {
+        if !follow {
+            return Ok(Ok(()));
+        }
+        loop {
             match events.recv().await {
                 Ok(it) => self.say(&Answer::Event(it)).await?,
                 Err(RecvError::Lagged(lost)) => self.say(&Answer::Lost(lost)).await?,
-                Err(RecvError::Closed) => break,
+                Err(RecvError::Closed) => return Ok(Ok(())),
             }
         }
-        Ok(Ok(()))
     }
 }

@@ -99,8 +99,7 @@ impl Fleet {
         let started = self.start(asked, names, states);
         for name in names {
             let rests = |it: &ProcessState| match it {
-                ProcessState::Waiting | ProcessState::BackingOff { .. } => true,
-                ProcessState::Failed { .. } | ProcessState::Exited { .. } => true,
+                ProcessState::Waiting | ProcessState::BackingOff { .. } | ProcessState::Failed { .. } => true,
                 it => !it.wants_to_run(),
             };
             if states.get(name).is_some_and(|it| !rests(it)) {

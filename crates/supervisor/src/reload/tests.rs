@@ -49,7 +49,7 @@ const LAUNCH: [(&str, Edit); 9] = [
     ("error_file", |it| it.error_file = "/tmp/other.log".into()),
     ("ports", |it| _ = it.roster.ports.insert("http".parse().unwrap(), 1)),
     ("gpu", |it| {
-        it.roster.gpu = Some(GpuClaim { label: "gpu0".into(), identity: "0".into(), vram_mib: None })
+        it.roster.gpu = Some(GpuClaim { label: "gpu0".into(), identity: "0".into(), vram_mib: None });
     }),
     ("secrets", |it| it.roster.secrets.push("TOKEN".parse().unwrap())),
 ];

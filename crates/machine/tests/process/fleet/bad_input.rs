@@ -1,5 +1,6 @@
 //! What is wrong with one process is said about that process, with what to do; the others run.
 
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -33,7 +34,7 @@ fn a_process_that_cannot_run_says_why_and_how_to_mend_it_and_the_others_run() {
         with("f-silent", &|it| it["out_file"] = json!("/proc/f.log")),
         app("g-crashes", "exit 7"),
         with("h-waits", &|it| {
-            it["roster"]["depends_on"] = json!([{ "name": "a-missing", "until": "ready" }])
+            it["roster"]["depends_on"] = json!([{ "name": "a-missing", "until": "ready" }]);
         }),
         living("i-fine"),
     ]);
@@ -105,7 +106,7 @@ fn a_log_folder_that_cannot_be_written_stops_nobody_else() {
         return;
     }
     command.current_dir(machine.path("")).env("XDG_RUNTIME_DIR", machine.path("run"));
-    let mut up = machine.spawned(command);
+    let mut up = Machine::spawned(command);
     let failed = up.wait("a-loud", "failed");
     let why = failed["why"].as_str().unwrap();
     assert!(why.contains("its log file") && why.contains("Read-only"), "{why}");
@@ -133,7 +134,7 @@ fn a_document_with_faults_starts_nothing_and_tells_all_of_them() {
         assert_eq!((out.as_str(), exit), ("", Some(1)));
         let told: Vec<&str> =
             talk.lines().filter(|it| it.starts_with("error") || it.contains("= help")).collect();
-        said += &format!("{}\n", told.join("\n"));
+        writeln!(said, "{}", told.join("\n")).unwrap();
     }
     assert_snapshot!(said, @r#"
     error[DOC001]: unknown field `unknown` in `apps[0]`

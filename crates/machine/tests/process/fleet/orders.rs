@@ -1,5 +1,6 @@
 //! Starting, stopping, scaling, signalling, and what is said about it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -29,7 +30,7 @@ fn orders_are_done_in_order_and_said_in_words() {
         assert_eq!((talk.as_str(), exit), ("", Some(0)), "{line}");
         // Without waiting there is no saying how far it is.
         let out = if line.contains("no-wait") { "(at once)\n".to_owned() } else { out };
-        said += &format!("$ roster {line}\n{out}");
+        write!(said, "$ roster {line}\n{out}").unwrap();
     }
     assert_snapshot!(said, @r#"
     $ roster stop web-0
@@ -71,7 +72,7 @@ fn an_order_about_what_is_not_there_does_nothing_at_all() {
     {
         let (out, talk, exit) = machine.ask(line);
         assert_eq!((out.as_str(), exit), ("", Some(1)), "{line}");
-        said += &format!("$ roster {line}\n{talk}");
+        write!(said, "$ roster {line}\n{talk}").unwrap();
     }
     assert_snapshot!(said, @r#"
     $ roster restart web-0 web-3 nothing

@@ -1,5 +1,6 @@
 //! A new document under a running machine.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use insta::assert_snapshot;
@@ -27,7 +28,7 @@ fn a_reload_restarts_what_changed_and_the_second_one_nothing() {
     for _ in 0..2 {
         let (out, talk, exit) = machine.ask("reload");
         assert_eq!((talk.as_str(), exit), ("", Some(0)));
-        said += &format!("$ roster reload\n{out}");
+        write!(said, "$ roster reload\n{out}").unwrap();
     }
     assert_snapshot!(said, @r#"
     $ roster reload

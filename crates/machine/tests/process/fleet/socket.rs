@@ -1,5 +1,6 @@
 //! Who may ask, what is understood, and who has the socket.
 
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -93,7 +94,7 @@ fn what_is_no_request_is_refused() {
         let answer = say(&machine, line.as_bytes());
         let refused: serde_json::Value = serde_json::from_str(answer.lines().next().unwrap()).unwrap();
         let why = refused["refused"][0]["message"].as_str().unwrap().to_owned();
-        said += &format!("{}{why}\n", line.replace('"', "'"));
+        writeln!(said, "{}{why}", line.replace('"', "'")).unwrap();
         assert_eq!(refused["refused"][0]["code"], "SUP007");
         assert!(answer.ends_with("\n\"end\"\n"), "{answer}");
     }

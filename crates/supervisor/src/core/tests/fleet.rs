@@ -97,7 +97,9 @@ fn waves(fleet: &Fleet, asked: &mut Asked, states: &mut States) -> String {
                 writeln!(text, "{verb} {}", names(&some)).unwrap();
             }
         }
-        wave.into_iter().for_each(|it| obey(states, it));
+        for it in wave {
+            obey(states, it);
+        }
     }
 }
 
@@ -231,7 +233,9 @@ fn a_new_document_keeps_the_old_order_for_what_leaves() {
     stop gpu0
     start worker-0
     ");
-    gone.iter().for_each(|it| fleet.forget(it));
+    for it in &gone {
+        fleet.forget(it);
+    }
     assert_eq!(fleet, Fleet::new(&next));
 }
 
