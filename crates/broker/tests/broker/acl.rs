@@ -246,7 +246,7 @@ async fn what_a_role_does_works_on_every_server() {
         let Some(server) = Server::start(name, &[]).await else { continue };
         for role in ROLES {
             user(&server, role, &rules(role)).await;
-            let scene = Scene::set(&server).await;
+            let scene = Box::pin(Scene::set(&server)).await;
             assert_eq!(scene.play(role, &connect(&server, role).await).await, Ok(()), "{role} on {name}");
         }
     }
@@ -261,7 +261,7 @@ async fn no_rule_of_a_role_could_go() {
             let mut less = all.clone();
             let gone = less.remove(at);
             user(&server, "less", &less).await;
-            let scene = Scene::set(&server).await;
+            let scene = Box::pin(Scene::set(&server)).await;
             let played = scene.play(role, &connect(&server, "less").await).await;
             assert!(matches!(played, Err(Error::NotAllowed(_))), "{role} does not need {gone}: {played:?}");
         }
@@ -274,7 +274,7 @@ async fn what_is_not_a_roles_is_refused_whole_and_by_name() {
         let Some(server) = Server::start(name, &[]).await else { continue };
         for role in ["producer", "worker", "observer"] {
             user(&server, role, &rules(role)).await;
-            let scene = Scene::set(&server).await;
+            let scene = Box::pin(Scene::set(&server)).await;
             let broker = connect(&server, role).await;
             let before = contents(&server).await;
             let w = worker("w");

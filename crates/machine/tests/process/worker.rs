@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::support::told;
 
 /// For what should take a moment.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A child that does not outlive its test.
 struct Guarded(Child);
@@ -117,7 +117,9 @@ async fn a_job_that_ends_its_worker_is_given_up_and_the_others_go_on() {
     let calm = bench.submit(json!({ "duration_ms": 100 })).await;
     let deadly = bench.submit(json!({ "duration_ms": 20, "fail": "crash" })).await;
     // One job at a time: what shares a process with a deadly job dies with it.
-    let begin = || Guarded(bench.command("w-0").env("WORKER_CONCURRENCY", "1").stderr(Stdio::null()).spawn().unwrap());
+    let begin = || {
+        Guarded(bench.command("w-0").env("WORKER_CONCURRENCY", "1").stderr(Stdio::null()).spawn().unwrap())
+    };
     let mut worker = begin();
     let status = loop {
         // As a supervisor would.
