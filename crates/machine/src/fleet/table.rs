@@ -92,6 +92,6 @@ mod tests {
     fn a_time_is_shown_in_its_largest_unit() {
         let spans = [0, 59_999, 60_000, 7_199_000, 86_400_000].map(span);
         assert_eq!(spans, ["0s", "59s", "1m", "1h", "1d"]);
-        assert_eq!(clock(1_000_000_123_456), "01:46:40.123Z".replace("40.123", "43.456").as_str());
+        assert_eq!(clock(1_000_000_123_456), "01:48:43.456Z");
     }
 }

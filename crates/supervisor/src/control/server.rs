@@ -11,7 +11,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::handle::{Control, Order};
 use super::logs;
@@ -28,6 +28,8 @@ const ASKERS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two answers to a `ps` that is followed, if nothing happens.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Between something that happens and the answer that shows it.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// For the last answers when the supervisor has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Pieces of a log on their way.
@@ -71,7 +73,7 @@ pub async fn serve(socket: &Socket, service: Service) {
                 });
             }
             // Too many open files, say: it passes.
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(_) => sleep(TOGETHER).await,
         }
     }
     // Who does not listen is not waited for.
@@ -207,7 +209,8 @@ impl Talk<'_> {
                 _ = tick.tick() => {}
                 it = events.recv() => if it == Err(RecvError::Closed) { return Ok(Ok(())) },
             }
-            // What happened at once is shown at once.
+            // What happens together is shown together: to look at every process has its price.
+            sleep(TOGETHER).await;
             while events.try_recv().is_ok() {}
         }
     }
