@@ -174,7 +174,8 @@ fn a_process_whose_children_take_too_much_memory_is_replaced_and_then_given_up()
         let (_, reason) = it.split_once(": ").unwrap();
         let (mib, rest) = reason.split_once(' ').unwrap();
         assert_eq!(rest, "MiB of memory, above its limit of 100 MiB");
-        assert!((200..250).contains(&mib.parse().unwrap()), "{it}");
+        // It may be seen while it still grows.
+        assert!((100..250).contains(&mib.parse().unwrap()), "{it}");
     }
     it.stop();
 }
