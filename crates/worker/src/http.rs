@@ -19,6 +19,15 @@ const WORDS: usize = 2_000;
 /// The longest answer that is held in memory.
 const ANSWER: usize = 64 << 20;
 
+/// How long a connector waits for its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// The longest silence before an answer, and between two parts of one.
+    pub idle: Duration,
+    /// The first pause between two looks at a job, or before a call is tried again; it grows.
+    pub pause: Duration,
+}
+
 /// TLS with the roots of the system; the same for every client of this crate.
 pub(crate) fn tls() -> rustls::ClientConfig {
     use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -53,14 +62,15 @@ pub(crate) fn folder(mut url: Url) -> Url {
     url
 }
 
-/// What an error of the client means. Its address is left out: it may hold a key.
+/// What an error of the client means. Its address is left out: it may hold a key. What the client calls a fault of
+/// decoding is a body that broke off: documents are read by [`json`].
 pub(crate) fn failed(error: reqwest::Error, doing: &str) -> Failure {
     let symptom = if error.is_connect() {
         Symptom::NoConnection
     } else if error.is_timeout() {
         Symptom::Timeout
-    } else if error.is_decode() {
-        Symptom::Malformed
+    } else if error.is_builder() {
+        Symptom::Invalid
     } else {
         Symptom::Cut
     };
@@ -90,7 +100,8 @@ pub(crate) async fn accepted(response: Response, doing: &str) -> Result<Response
 }
 
 /// What an answer that is no success means. Its words are looked for where services put them:
-/// `{"error": {"message", "code"}}`, `{"error": "…"}`, `{"detail": …}`, `{"message": "…"}`, or else the text itself.
+/// `{"error": {"message", "code"}}`, `{"error": "…"}`, `{"detail": …}`, `{"message": "…"}`, or else the text itself. An
+/// `error` may be but a name, with what happened in `errors` or `detail`.
 pub(crate) async fn refused(mut response: Response, doing: &str) -> Failure {
     let (status, pause) = (response.status(), retry_after(response.headers(), SystemTime::now()));
     let mut body = Vec::new();
@@ -120,8 +131,28 @@ fn words(document: &Value) -> (Option<String>, Option<String>) {
     let word = [&error["code"], &error["type"], &document["code"]]
         .into_iter()
         .find_map(|it| it.as_str().map(str::to_owned));
+    if let Some(name) = error.as_str() {
+        let more = [&document["errors"], &document["detail"]].into_iter().filter_map(Value::as_str);
+        let words: Vec<&str> = [name].into_iter().chain(more.filter(|it| !it.is_empty()).take(1)).collect();
+        return (Some(words.join(": ")), word);
+    }
     let message = [&error["message"], error, &document["detail"], &document["message"], &document["errors"]];
     (message.into_iter().find_map(said), word)
+}
+
+/// Whether a service's words are about memory that it has not. They come with any status, and with none.
+pub(crate) fn out_of_memory(words: &str) -> bool {
+    ["OutOfMemoryError", "out of memory"].iter().any(|it| words.contains(it))
+}
+
+/// The bytes of a `data:` address (RFC 2397), or what is wrong with it; `None` if it is another address.
+pub(crate) fn data_url(address: &str) -> Option<Result<Vec<u8>, &'static str>> {
+    use base64::Engine as _;
+    let data = address.strip_prefix("data:")?;
+    let Some((_, text)) = data.split_once(";base64,") else {
+        return Some(Err("is a data URL without `;base64,`"));
+    };
+    Some(base64::prelude::BASE64_STANDARD.decode(text).map_err(|_| "is no base64"))
 }
 
 /// How long a service asks to be left alone: `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
@@ -214,6 +245,8 @@ mod tests {
             (json!({ "error": { "message": "no", "type": "t", "code": "c" } }), Some("no"), Some("c")),
             (json!({ "error": { "message": "no", "type": "t", "code": null } }), Some("no"), Some("t")),
             (json!({ "error": "OutOfMemoryError", "detail": "" }), Some("OutOfMemoryError"), None),
+            (json!({ "error": "E", "detail": "", "errors": "it broke" }), Some("E: it broke"), None),
+            (json!({ "error": "E", "detail": "not found", "errors": "" }), Some("E: not found"), None),
             (json!({ "detail": [{ "loc": ["body"] }] }), Some(r#"[{"loc":["body"]}]"#), None),
             (json!({ "message": "no" }), Some("no"), None),
             (json!("no"), None, None),

@@ -78,6 +78,12 @@ impl Ollama {
         }
     }
 
+    /// The same with another longest silence than 10 min.
+    #[must_use]
+    pub fn waiting(self, idle: Duration) -> Self {
+        Self { client: http::client(idle), ..self }
+    }
+
     pub(crate) fn build(url: Option<Url>, vars: &mut Vars<'_>) -> Option<Self> {
         let model = vars.text("OLLAMA_DEFAULT_MODEL");
         let url = url.or_else(|| {
@@ -99,8 +105,7 @@ impl Ollama {
         body.insert("stream".into(), (call != Call::Embed).into());
         let doing = "asking Ollama";
         let url = self.base.join(call.path()).map_err(|it| Failure::permanent(it.to_string()))?;
-        let request = self.client.post(url).json(&body).send();
-        let answer = task.unless_stopped(request).await?;
+        let answer = self.client.post(url).json(&body).send().await;
         let answer = http::accepted(answer.map_err(|it| http::failed(it, doing))?, doing).await?;
         let result = match call {
             Call::Embed => http::json(answer, doing).await?,
@@ -119,27 +124,31 @@ fn most(body: &Map<String, Value>) -> Option<f64> {
 async fn gathered(task: &Task, answer: Response, most: Option<f64>) -> Result<Value, Failure> {
     let doing = "reading the answer of Ollama";
     let mut lines = Lines::new(answer);
-    let (mut said, mut thought, mut parts) = (String::new(), String::new(), 0.0);
+    let (mut said, mut thought, mut calls, mut parts) = (String::new(), String::new(), vec![], 0.0);
     loop {
-        let line = task.unless_stopped(lines.next(doing)).await??;
-        let Some(line) = line else {
+        let Some(line) = lines.next(doing).await? else {
             return Err(Failure::of(Symptom::Cut, format!("{doing}: it ended before it was done")));
         };
         let mut part: Value = serde_json::from_slice(&line)
             .map_err(|it| Failure::of(Symptom::Malformed, format!("{doing}: a line is no JSON: {it}")))?;
         if let Some(error) = part["error"].as_str() {
-            return Err(Failure::of(Symptom::Failed, format!("Ollama: {error}")));
+            let symptom = if http::out_of_memory(error) { Symptom::OutOfMemory } else { Symptom::Failed };
+            return Err(Failure::of(symptom, format!("Ollama: {error}")));
         }
         said += part["response"].as_str().or(part["message"]["content"].as_str()).unwrap_or_default();
         thought += part["thinking"].as_str().or(part["message"]["thinking"].as_str()).unwrap_or_default();
+        calls.extend(part["message"]["tool_calls"].as_array().cloned().unwrap_or_default());
         parts += 1.0;
         if part["done"] != true {
             task.progress(most.map_or(0.0, |it| (parts * 100.0 / it).min(99.0)), format!("{parts} tokens"));
             continue;
         }
-        let whole = if part["message"].is_object() { &mut part["message"] } else { &mut part };
-        let name = if whole.get("role").is_some() { "content" } else { "response" };
-        whole[name] = said.into();
+        let chat = part["message"].is_object();
+        let whole = if chat { &mut part["message"] } else { &mut part };
+        whole[if chat { "content" } else { "response" }] = said.into();
+        if !calls.is_empty() {
+            whole["tool_calls"] = calls.into();
+        }
         if !thought.is_empty() {
             whole["thinking"] = thought.into();
         }
@@ -194,7 +203,7 @@ impl Connector for Ollama {
     }
 
     fn run<'a>(&'a self, task: &'a Task) -> BoxFuture<'a, Result<Value, Failure>> {
-        self.work(task).boxed()
+        async { task.unless_stopped(self.work(task)).await? }.boxed()
     }
 
     fn owns_service(&self) -> bool {

@@ -17,23 +17,22 @@ use tokio::time::{Instant, sleep};
 use crate::connector::{Connector, Task};
 use crate::egress::Egress;
 use crate::failure::{Failure, Kind};
-use crate::http;
+use crate::http::{self, Waits};
 use crate::payload::Payload;
 use crate::vars::Vars;
 
 mod images;
+mod limits;
 mod payloads;
 mod stream;
 
 use payloads::Payloads;
 
 const BASE: &str = "https://api.openai.com/v1";
-/// The longest silence: an image takes minutes, and nothing is said meanwhile.
-const IDLE: Duration = Duration::from_mins(10);
+/// An image takes minutes, and nothing is said meanwhile. The pause is that of OpenAI's own clients.
+const WAITS: Waits = Waits { idle: Duration::from_mins(10), pause: Duration::from_millis(500) };
 /// Further tries of one call.
 const TRIES: u32 = 2;
-/// The first pause between tries where the service asks for none; it doubles.
-const PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause that is waited for here. A longer one goes to the queue, and so do other jobs' claims.
 const LONGEST: Duration = Duration::from_mins(1);
 
@@ -43,6 +42,7 @@ pub struct OpenAi {
     client: Client,
     base: Url,
     key: Secret<String>,
+    pause: Duration,
     text_model: Option<String>,
     image_model: Option<String>,
     egress: Egress,
@@ -52,8 +52,22 @@ pub struct OpenAi {
 impl OpenAi {
     /// The server at `base`, with a key and the guard for addresses of pictures.
     pub fn new(base: Url, key: Secret<String>, egress: Egress) -> Self {
-        let (client, payloads) = (http::client(IDLE), Payloads::new());
-        Self { client, base: http::folder(base), key, text_model: None, image_model: None, egress, payloads }
+        Self {
+            client: http::client(WAITS.idle),
+            base: http::folder(base),
+            key,
+            pause: WAITS.pause,
+            text_model: None,
+            image_model: None,
+            egress,
+            payloads: Payloads::new(),
+        }
+    }
+
+    /// The same with other waits: 10 min of silence, and 500 ms between two tries of a call.
+    #[must_use]
+    pub fn waiting(self, waits: Waits) -> Self {
+        Self { client: http::client(waits.idle), pause: waits.pause, ..self }
     }
 
     pub(crate) fn build(vars: &mut Vars<'_>, egress: Egress) -> Self {
@@ -85,7 +99,7 @@ impl OpenAi {
             }
             "openai_embeddings" => {
                 let answer = self.post(task, "embeddings", &body).await?;
-                let found: Value = task.unless_stopped(http::json(answer, "reading embeddings")).await??;
+                let found: Value = http::json(answer, "reading embeddings").await?;
                 task.outputs.fit(found, "embeddings.json").await
             }
             "openai_img2img" => {
@@ -114,26 +128,30 @@ impl OpenAi {
         request: impl Fn() -> Result<RequestBuilder, Failure>,
     ) -> Result<Response, Failure> {
         let (doing, ends_at) = (format!("OpenAI's {path}"), Instant::now() + task.time);
-        for tried in 0.. {
-            let sent = task.unless_stopped(request()?.bearer_auth(self.key.expose()).send()).await?;
+        let mut tried = 0;
+        loop {
+            let sent = request()?.bearer_auth(self.key.expose()).send().await;
             let (failure, wish) = match sent {
                 Ok(answer) if answer.status().is_success() => return Ok(answer),
                 Ok(answer) => {
                     let wish = answer.headers().get("x-should-retry").map(|it| it == "true");
-                    (http::refused(answer, &doing).await, wish)
+                    let reset = limits::reset(answer.headers()).filter(|_| answer.status() == 429);
+                    let failure = http::refused(answer, &doing).await;
+                    let pause = failure.retry_after.or(reset);
+                    (failure.after(pause), wish)
                 }
                 Err(error) => (http::failed(error, &doing), None),
             };
-            let pause = failure
-                .retry_after
-                .unwrap_or_else(|| PAUSE.saturating_mul(1 << tried).mul_f64(1.0 - fastrand::f64() / 4.0));
+            let pause = failure.retry_after.unwrap_or_else(|| {
+                self.pause.saturating_mul(1 << tried).mul_f64(1.0 - fastrand::f64() / 4.0)
+            });
             let hopeful = wish.unwrap_or(failure.kind != Kind::Permanent);
             if !hopeful || tried == TRIES || pause > LONGEST || Instant::now() + pause > ends_at {
                 return Err(failure);
             }
-            task.unless_stopped(sleep(pause)).await?;
+            sleep(pause).await;
+            tried += 1;
         }
-        Err(Failure::stopped())
     }
 }
 
@@ -170,6 +188,7 @@ impl Connector for OpenAi {
     }
 
     fn run<'a>(&'a self, task: &'a Task) -> BoxFuture<'a, Result<Value, Failure>> {
-        self.work(task).boxed()
+        // Left in the middle, the connection closes, and the service ends what it does.
+        async { task.unless_stopped(self.work(task)).await? }.boxed()
     }
 }

@@ -7,16 +7,15 @@ use serde_json::Value;
 use spec::env::Secret;
 use tokio::time::sleep;
 
-use crate::connector::{Stop, Task};
+use crate::connector::Task;
 use crate::egress::Egress;
 use crate::failure::{Failure, Kind, Symptom};
-use crate::http;
+use crate::http::{self, Waits};
+use crate::outputs::Stored;
 
-/// The longest silence.
-const IDLE: Duration = Duration::from_mins(2);
-/// The first pause between two looks; it grows.
-const LOOK_FIRST: Duration = Duration::from_millis(500);
-/// The longest.
+/// How long one waits, unless told otherwise.
+const WAITS: Waits = Waits { idle: Duration::from_mins(2), pause: Duration::from_millis(500) };
+/// The longest pause between two looks.
 const LOOK_LONGEST: Duration = Duration::from_secs(5);
 /// Looks that may fail in a row.
 const LOOKS: u32 = 10;
@@ -32,11 +31,28 @@ const OUTPUTS: usize = 100;
 pub(super) struct Remote {
     client: Client,
     /// With a slash at its end.
-    pub base: Url,
+    base: Url,
     token: Secret<String>,
-    pub egress: Egress,
+    egress: Egress,
     /// For people.
     name: &'static str,
+    files: Files,
+    pause: Duration,
+}
+
+/// Which addresses in an output are files to be fetched. Only what is an address and nothing else is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Files {
+    /// Those of the API itself and of this host and all below it. Others may be what a language model said.
+    Of(&'static str),
+    /// Every one.
+    All,
+}
+
+/// A call that failed, and the status if there was an answer.
+struct Miss {
+    status: Option<u16>,
+    failure: Failure,
 }
 
 /// How a prediction is.
@@ -53,8 +69,13 @@ pub(super) enum Phase {
 }
 
 impl Remote {
-    pub fn new(name: &'static str, base: Url, token: Secret<String>, egress: Egress) -> Self {
-        Self { client: http::client(IDLE), base: http::folder(base), token, egress, name }
+    pub fn new(name: &'static str, base: Url, token: Secret<String>, egress: Egress, files: Files) -> Self {
+        let (client, base, pause) = (http::client(WAITS.idle), http::folder(base), WAITS.pause);
+        Self { client, base, token, egress, name, files, pause }
+    }
+
+    pub fn waiting(self, waits: Waits) -> Self {
+        Self { client: http::client(waits.idle), pause: waits.pause, ..self }
     }
 
     /// A request to a path below the base. Paths in answers are not followed: they are somebody else's text.
@@ -65,29 +86,38 @@ impl Remote {
 
     /// Sends a request once, and reads its answer.
     pub async fn ask(&self, request: RequestBuilder, what: &str) -> Result<Value, Failure> {
+        self.call(request, what).await.map_err(|it| it.failure)
+    }
+
+    async fn call(&self, request: RequestBuilder, what: &str) -> Result<Value, Miss> {
         let doing = format!("{}: {what}", self.name);
-        let answer = request.send().await.map_err(|it| http::failed(it, &doing))?;
-        http::json(http::accepted(answer, &doing).await?, &doing).await
+        let answer = request.send().await;
+        let answer = answer.map_err(|it| Miss { status: None, failure: http::failed(it, &doing) })?;
+        let status = Some(answer.status().as_u16());
+        let read = async { http::json(http::accepted(answer, &doing).await?, &doing).await };
+        read.await.map_err(|failure| Miss { status, failure })
     }
 
     /// Creates a prediction. A creation has no key by which a second one would be known, so it is tried again only if
-    /// the service has surely not begun: it refused, or was not reached.
+    /// the service has surely not begun: it refused, or was not reached. For the same reason it is not left when the job
+    /// has to stop: what is created then has to be known, to be cancelled.
     pub async fn create(&self, task: &Task, request: RequestBuilder) -> Result<Value, Failure> {
         let again =
             || request.try_clone().ok_or_else(|| Failure::permanent("a request that cannot be sent twice"));
-        for tried in 1.. {
-            let failure = match task.unless_stopped(self.ask(again()?, "creating a prediction")).await? {
+        let mut tried = 1;
+        loop {
+            let Miss { status, failure } = match self.call(again()?, "creating a prediction").await {
                 Ok(created) => return Ok(created),
-                Err(failure) => failure,
+                Err(miss) => miss,
             };
-            let refused = failure.message.contains(": 429 ") || failure.kind == Kind::Service;
-            let pause = failure.retry_after.unwrap_or(LOOK_FIRST * tried);
+            let refused = status == Some(429) || failure.kind == Kind::Service;
+            let pause = failure.retry_after.unwrap_or(self.pause * tried);
             if !refused || failure.kind == Kind::Permanent || tried == CREATES || pause > LONGEST {
                 return Err(failure);
             }
             task.unless_stopped(sleep(pause)).await?;
+            tried += 1;
         }
-        Err(Failure::stopped())
     }
 
     /// Asks until the prediction is over. When the job has to stop, `cancel` is sent, and asked on until it has ended.
@@ -98,24 +128,29 @@ impl Remote {
         cancel: impl Fn() -> Result<RequestBuilder, Failure>,
         phase: impl Fn(&mut Value) -> Phase,
     ) -> Result<Value, Failure> {
-        let (mut pause, mut missed, mut furthest) = (LOOK_FIRST, 0, 0_f64);
-        let mut stopping: Option<Stop> = None;
+        let (mut pause, mut missed, mut furthest) = (self.pause, 0, 0_f64);
+        let (mut stopping, mut cancelled) = (false, false);
         loop {
-            if stopping.is_some() {
-                sleep(LOOK_FIRST).await;
-            } else if let Err(why) = task.unless_stopped(sleep(pause)).await {
-                stopping = Some(why);
-                // What could not be cancelled now may be over at the next look; if it is not, the loop gives up.
-                let _ = self.ask(cancel()?, "cancelling").await;
+            if stopping {
+                sleep(self.pause).await;
+            } else {
+                stopping = task.unless_stopped(sleep(pause)).await.is_err();
             }
-            let found = self.ask(look()?, "asking how a prediction is").await;
-            let mut found = match found {
+            if stopping && !cancelled {
+                cancelled = self.ask(cancel()?, "cancelling").await.is_ok();
+            }
+            let mut found = match self.call(look()?, "asking how a prediction is").await {
                 Ok(found) => found,
-                Err(failure) if failure.kind == Kind::Permanent => return Err(failure),
-                Err(failure) => {
+                Err(Miss { status: Some(404), failure }) => {
+                    return Err(Failure::of(Symptom::Forgotten, failure.message));
+                }
+                Err(Miss { failure, .. }) if failure.kind == Kind::Permanent => return Err(failure),
+                Err(Miss { failure, .. }) => {
                     missed += 1;
                     if missed == LOOKS {
-                        return Err(Failure { kind: Kind::Retryable, ..failure });
+                        // Nobody will ask for it any more.
+                        let _ = self.ask(cancel()?, "cancelling").await;
+                        return Err(Failure { kind: Kind::Retryable, ..failure }.suspect());
                     }
                     pause = failure.retry_after.unwrap_or(pause).min(LONGEST);
                     continue;
@@ -130,7 +165,7 @@ impl Remote {
                 }
                 Phase::Succeeded(output) => return Ok(output),
                 Phase::Failed(failure) => return Err(failure),
-                Phase::Ended if stopping.is_some() => return Err(Failure::stopped()),
+                Phase::Ended if stopping => return Err(Failure::stopped()),
                 Phase::Ended => {
                     return Err(Failure::of(
                         Symptom::Failed,
@@ -141,7 +176,7 @@ impl Remote {
         }
     }
 
-    /// An output with every address in it fetched and stored: what is behind them is gone within the hour.
+    /// An output with every file in it fetched and stored: what is behind its address is gone within the hour.
     pub async fn stored(&self, task: &Task, output: Value) -> Result<Value, Failure> {
         let (mut output, mut at) = (output, 0);
         let mut open = vec![&mut output];
@@ -149,24 +184,20 @@ impl Remote {
             match value {
                 Value::Array(list) => open.extend(list.iter_mut().rev()),
                 Value::Object(members) => open.extend(members.values_mut()),
-                Value::String(text) if text.starts_with("https://") || text.starts_with("http://") => {
+                Value::String(text) if self.is_file(text) => {
                     if at == OUTPUTS {
                         return Err(Failure::of(
                             Symptom::Malformed,
                             format!("a prediction with more than {OUTPUTS} outputs"),
                         ));
                     }
-                    let name = Url::parse(text)
-                        .ok()
-                        .and_then(|it| Some(it.path_segments()?.next_back()?.to_owned()));
-                    let (mut answer, mut file) = (
-                        self.egress.get(text).await?,
-                        task.outputs.file(&format!("{at}-{}", name.unwrap_or_default())),
-                    );
-                    while let Some(chunk) = answer.chunk().await? {
-                        file.write(&chunk).await?;
-                    }
-                    *value = serde_json::json!(file.finish().await?);
+                    let stored = match http::data_url(text) {
+                        Some(Ok(bytes)) => task.outputs.put(&at.to_string(), &bytes).await?,
+                        // It only begins like one.
+                        Some(Err(_)) => continue,
+                        None => self.fetched(task, at, text).await?,
+                    };
+                    *value = serde_json::json!(stored);
                     at += 1;
                 }
                 _ => {}
@@ -174,6 +205,44 @@ impl Remote {
         }
         task.outputs.fit(output, "output.json").await
     }
+
+    fn is_file(&self, text: &str) -> bool {
+        if text.starts_with("data:") {
+            return true;
+        }
+        let Ok(url) = Url::parse(text) else { return false };
+        let Some(host) = url.host_str() else { return false };
+        let whole = !text.contains(char::is_whitespace) && matches!(url.scheme(), "http" | "https");
+        let ours = match self.files {
+            Files::All => true,
+            Files::Of(files) => {
+                Some(host) == self.base.host_str()
+                    || host.strip_suffix(files).is_some_and(|it| it.is_empty() || it.ends_with('.'))
+            }
+        };
+        whole && ours
+    }
+
+    async fn fetched(&self, task: &Task, at: usize, address: &str) -> Result<Stored, Failure> {
+        let name = Url::parse(address).ok().and_then(|it| Some(it.path_segments()?.next_back()?.to_owned()));
+        let mut answer = self.egress.get(address).await?;
+        let mut file = task.outputs.file(&format!("{at}-{}", name.unwrap_or_default()));
+        while let Some(chunk) = answer.chunk().await? {
+            file.write(&chunk).await?;
+        }
+        file.finish().await
+    }
+}
+
+/// What a service says that a prediction failed of. The memory of somebody else's machine puts no service in doubt.
+pub(super) fn failed(symptom: Symptom<'_>, doing: &str, words: &Value) -> Phase {
+    let words = match words {
+        Value::Null => "it does not say why".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let symptom = if http::out_of_memory(&words) { Symptom::OutOfMemory } else { symptom };
+    Phase::Failed(Failure { suspect: false, ..Failure::of(symptom, format!("{doing}: {words}")) })
 }
 
 /// How far a prediction is by its logs: the last `NN%|` in them, which is how tqdm writes.

@@ -9,10 +9,11 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use spec::env::Secret;
 
-use super::remote::{Phase, Remote, by_logs};
+use super::remote::{Files, Phase, Remote, by_logs, failed};
 use crate::connector::{Connector, Task};
 use crate::egress::Egress;
 use crate::failure::{Failure, Symptom};
+use crate::http::Waits;
 use crate::payload::Payload;
 use crate::vars::Vars;
 
@@ -21,6 +22,8 @@ mod webhook;
 pub use webhook::{Unsigned, verify};
 
 const BASE: &str = "https://api.replicate.com/v1";
+/// Where outputs are, as replicate.com/docs/topics/predictions/output-files has it.
+const FILES: Files = Files::Of("replicate.delivery");
 
 /// The connector.
 #[derive(Debug)]
@@ -41,11 +44,17 @@ impl Replicate {
             "additionalProperties": false,
             "properties": {
                 "version": { "type": "string", "minLength": 1 },
-                "model": { "type": "string", "pattern": "^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$" },
+                "model": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$" },
                 "input": { "type": "object" }
             }
         }));
-        Self { remote: Remote::new("Replicate", base, token, egress), payload }
+        Self { remote: Remote::new("Replicate", base, token, egress, FILES), payload }
+    }
+
+    /// The same with other waits: 2 min of silence, and 500 ms before the first look.
+    #[must_use]
+    pub fn waiting(self, waits: Waits) -> Self {
+        Self { remote: self.remote.waiting(waits), ..self }
     }
 
     pub(crate) fn build(vars: &mut Vars<'_>, egress: Egress) -> Self {
@@ -79,15 +88,8 @@ impl Replicate {
 
 /// How a prediction is. A state of a later version is over if it says when.
 fn phase(found: &mut Value) -> Phase {
-    let failed = |word: &str| {
-        let words = found["error"].as_str().unwrap_or("it does not say why");
-        let symptom = if words.contains("out of memory") { Symptom::OutOfMemory } else { Symptom::Failed };
-        // The model's memory is not our service.
-        Phase::Failed(Failure {
-            suspect: false,
-            ..Failure::of(symptom, format!("Replicate: the prediction {word}: {words}"))
-        })
-    };
+    let failed =
+        |word: &str| failed(Symptom::Failed, &format!("Replicate: the prediction {word}"), &found["error"]);
     match found["status"].as_str().unwrap_or_default() {
         "succeeded" => {
             Phase::Succeeded(json!({ "output": found["output"].take(), "metrics": found["metrics"].take() }))

@@ -9,14 +9,18 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use spec::env::Secret;
 
-use super::remote::{Phase, Remote};
+use super::remote::{Files, Phase, Remote, failed};
 use crate::connector::{Connector, Task};
 use crate::egress::Egress;
 use crate::failure::{Failure, Symptom};
+use crate::http::Waits;
 use crate::payload::Payload;
 use crate::vars::Vars;
 
 const BASE: &str = "https://api.runpod.ai/v2";
+
+/// Parts of one output.
+const PARTS: usize = 10_000;
 
 /// The connector.
 #[derive(Debug)]
@@ -36,7 +40,13 @@ impl RunPod {
             "additionalProperties": false,
             "properties": { "input": { "type": "object" } }
         }));
-        Self { remote: Remote::new("RunPod", base, key, egress), payload }
+        Self { remote: Remote::new("RunPod", base, key, egress, Files::All), payload }
+    }
+
+    /// The same with other waits: 2 min of silence, and 500 ms before the first look.
+    #[must_use]
+    pub fn waiting(self, waits: Waits) -> Self {
+        Self { remote: self.remote.waiting(waits), ..self }
     }
 
     pub(crate) fn build(vars: &mut Vars<'_>, egress: Egress) -> Option<Self> {
@@ -64,15 +74,37 @@ impl RunPod {
         let id = id.ok_or_else(|| Failure::of(Symptom::Malformed, "RunPod: a job without an id"))?.to_owned();
         let look = || remote.request(Method::GET, &format!("status/{id}"));
         let cancel = || remote.request(Method::POST, &format!("cancel/{id}"));
-        let output = remote.follow(task, look, cancel, phase).await?;
+        let mut output = remote.follow(task, look, cancel, phase).await?;
+        if output["output"].is_null() {
+            output["output"] = task.unless_stopped(self.streamed(&id)).await??;
+        }
         task.unless_stopped(remote.stored(task, output)).await?
+    }
+
+    /// What a handler that yields its output part by part has made, which is told only here: each part once, until
+    /// there is none left.
+    async fn streamed(&self, id: &str) -> Result<Value, Failure> {
+        let mut parts = Vec::new();
+        loop {
+            let request = self.remote.request(Method::GET, &format!("stream/{id}"))?;
+            let mut found = self.remote.ask(request, "asking for the parts of an output").await?;
+            let more = found.get_mut("stream").and_then(Value::as_array_mut).map(std::mem::take);
+            let more = more.filter(|it| !it.is_empty());
+            let Some(more) = more else { break };
+            parts.extend(more.into_iter().filter_map(|mut it| it.get_mut("output").map(Value::take)));
+            if parts.len() > PARTS {
+                return Err(Failure::of(Symptom::Malformed, format!("RunPod: more than {PARTS} parts")));
+            }
+        }
+        Ok(if parts.is_empty() { Value::Null } else { parts.into() })
     }
 }
 
+/// How a job is.
 fn phase(found: &mut Value) -> Phase {
     let failed = |symptom, word: &str| {
-        let words = found["error"].as_str().map_or_else(|| found["output"].to_string(), str::to_owned);
-        Phase::Failed(Failure::of(symptom, format!("RunPod: the job {word}: {words}")))
+        let words = [&found["error"], &found["output"]].into_iter().find(|it| !it.is_null());
+        failed(symptom, &format!("RunPod: the job {word}"), words.unwrap_or(&Value::Null))
     };
     match found["status"].as_str().unwrap_or_default() {
         "COMPLETED" => Phase::Succeeded(json!({

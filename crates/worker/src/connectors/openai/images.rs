@@ -30,10 +30,10 @@ pub(super) async fn edit(
 ) -> Result<Response, Failure> {
     let mut pictures = Vec::new();
     for address in body.remove("images").as_ref().and_then(Value::as_array).into_iter().flatten() {
-        pictures.push(("image[]", task.unless_stopped(fetched(&it.egress, address)).await??));
+        pictures.push(("image[]", fetched(&it.egress, address).await?));
     }
     if let Some(mask) = body.remove("mask") {
-        pictures.push(("mask", task.unless_stopped(fetched(&it.egress, &mask)).await??));
+        pictures.push(("mask", fetched(&it.egress, &mask).await?));
     }
     let url = it.base.join("images/edits").map_err(|it| Failure::permanent(it.to_string()))?;
     it.send(task, "images/edits", || {
@@ -55,10 +55,8 @@ pub(super) async fn edit(
 async fn fetched(egress: &Egress, address: &Value) -> Result<Picture, Failure> {
     let address = address.as_str().unwrap_or_default();
     let invalid = |why: &str| Failure::of(Symptom::Invalid, format!("a picture of the job {why}"));
-    let bytes = if let Some(data) = address.strip_prefix("data:") {
-        let (_, text) =
-            data.split_once(";base64,").ok_or_else(|| invalid("is a data URL without `;base64,`"))?;
-        BASE64_STANDARD.decode(text).map_err(|_| invalid("is no base64"))?
+    let bytes = if let Some(data) = http::data_url(address) {
+        data.map_err(invalid)?
     } else {
         let (mut answer, mut bytes) = (egress.get(address).await?, Vec::new());
         while let Some(chunk) = answer.chunk().await? {
@@ -77,9 +75,9 @@ async fn fetched(egress: &Egress, address: &Value) -> Result<Picture, Failure> {
 /// The pictures of an answer, stored; what else it says stays.
 pub(super) async fn stored(it: &OpenAi, task: &Task, answer: Response) -> Result<Value, Failure> {
     let doing = "reading the pictures of OpenAI";
-    let mut answer: Value = task.unless_stopped(http::json(answer, doing)).await??;
-    let pictures = answer["data"].take();
-    let pictures = pictures.as_array().filter(|it| !it.is_empty());
+    let mut answer: Map<String, Value> = http::json(answer, doing).await?;
+    let pictures = answer.remove("data");
+    let pictures = pictures.as_ref().and_then(Value::as_array).filter(|it| !it.is_empty());
     let pictures =
         pictures.ok_or_else(|| Failure::of(Symptom::Malformed, format!("{doing}: there is none")))?;
     let mut outputs = Vec::new();
@@ -87,21 +85,18 @@ pub(super) async fn stored(it: &OpenAi, task: &Task, answer: Response) -> Result
         let name = format!("image-{at}");
         let stored = match (picture["b64_json"].as_str(), picture["url"].as_str()) {
             (Some(text), _) => decoded(task, &name, text).await?,
-            (None, Some(url)) => task.unless_stopped(copied(it, task, &name, url)).await??,
+            (None, Some(url)) => copied(it, task, &name, url).await?,
             (None, None) => return Err(Failure::of(Symptom::Malformed, format!("{doing}: one is nowhere"))),
         };
         outputs.push(json!({ "image": stored, "revised_prompt": picture["revised_prompt"] }));
     }
-    if let Some(members) = answer.as_object_mut() {
-        members.remove("data");
-        members.insert("images".into(), outputs.into());
-    }
-    Ok(answer)
+    answer.insert("images".into(), outputs.into());
+    Ok(answer.into())
 }
 
 /// A response whose pictures, if it made some, are stored: each `result` of an image generation becomes `image`.
 pub(super) async fn stored_within(task: &Task, mut response: Value) -> Result<Value, Failure> {
-    let calls = response["output"].as_array_mut().into_iter().flatten();
+    let calls = response.get_mut("output").and_then(Value::as_array_mut).into_iter().flatten();
     for (at, call) in calls.filter(|it| it["type"] == "image_generation_call").enumerate() {
         let Some(Value::String(text)) = call.as_object_mut().and_then(|it| it.remove("result")) else {
             continue;
@@ -117,8 +112,13 @@ async fn decoded(task: &Task, name: &str, text: &str) -> Result<Stored, Failure>
     task.outputs.put(name, &bytes).await
 }
 
-/// An address in an answer of the service is as foreign as one of the job.
+/// An address in an answer of the service is as foreign as one of the job. Some servers put the picture into it.
 async fn copied(it: &OpenAi, task: &Task, name: &str, url: &str) -> Result<Stored, Failure> {
+    if let Some(data) = http::data_url(url) {
+        let malformed =
+            |why| Failure::of(Symptom::Malformed, format!("the address of a picture of OpenAI {why}"));
+        return task.outputs.put(name, &data.map_err(malformed)?).await;
+    }
     let (mut answer, mut file) = (it.egress.get(url).await?, task.outputs.file(name));
     while let Some(chunk) = answer.chunk().await? {
         file.write(&chunk).await?;

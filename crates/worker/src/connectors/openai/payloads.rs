@@ -25,37 +25,38 @@ impl Payloads {
                 "properties": properties
             });
             schema["properties"]["model"] = json!({ "type": "string", "minLength": 1 });
-            schema["properties"]["stream"] = json!({ "type": "boolean" });
             for (key, value) in required.as_object().into_iter().flatten() {
                 schema[key] = value.clone();
             }
             Payload::new(schema)
         };
+        // Whoever asks gets the whole answer: streaming is between us and the service.
+        let (streamed, whole) = (json!({ "type": "boolean" }), json!({ "const": false }));
         let count = json!({ "type": "integer", "minimum": 1, "maximum": 10 });
         Self {
             text: schema(
                 "Chat: the body of /chat/completions, or `prompt` and `system_prompt`",
                 json!({ "oneOf": [{ "required": ["messages"] }, { "required": ["prompt"] }] }),
                 json!({
-                    "messages": { "type": "array", "minItems": 1, "items": { "type": "object", "required": ["role"] } },
+                    "stream": streamed, "messages": { "type": "array", "minItems": 1, "items": { "type": "object", "required": ["role"] } },
                     "prompt": text, "system_prompt": text, "n": { "const": 1 }
                 }),
             ),
             responses: schema(
                 "Responses: the body of /responses",
                 json!({ "required": ["input"] }),
-                json!({ "input": { "type": ["string", "array"] }, "background": { "const": false } }),
+                json!({ "input": { "type": ["string", "array"] }, "background": { "const": false }, "stream": streamed }),
             ),
             image: schema(
                 "An image: the body of /images/generations",
                 json!({ "required": ["prompt"] }),
-                json!({ "prompt": text, "n": count, "stream": { "const": false } }),
+                json!({ "prompt": text, "n": count, "stream": whole }),
             ),
             edit: schema(
                 "An image from images: the fields of /images/edits, with the pictures by address",
                 json!({ "required": ["prompt", "images"] }),
                 json!({
-                    "prompt": text, "n": count, "mask": picture,
+                    "prompt": text, "n": count, "mask": picture, "stream": whole,
                     "images": { "type": "array", "minItems": 1, "maxItems": 16, "items": picture }
                 }),
             ),

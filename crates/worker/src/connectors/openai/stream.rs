@@ -19,10 +19,10 @@ impl Events {
     }
 
     /// The next data; `None` at the end of the answer.
-    async fn next(&mut self, task: &Task) -> Result<Option<String>, Failure> {
+    async fn next(&mut self) -> Result<Option<String>, Failure> {
         let mut data: Option<String> = None;
         loop {
-            let line = task.unless_stopped(self.lines.next(self.doing)).await??;
+            let line = self.lines.next(self.doing).await?;
             let Some(line) = line else {
                 // An event that no empty line ends is not one.
                 return Ok(None);
@@ -40,8 +40,8 @@ impl Events {
     }
 
     /// The next document, or what went wrong in the words of the service.
-    async fn document(&mut self, task: &Task) -> Result<Option<Value>, Failure> {
-        let Some(data) = self.next(task).await? else { return Ok(None) };
+    async fn document(&mut self) -> Result<Option<Value>, Failure> {
+        let Some(data) = self.next().await? else { return Ok(None) };
         if data == "[DONE]" {
             return Ok(Some(Value::Null));
         }
@@ -64,7 +64,8 @@ fn said(error: &Value, doing: &str) -> Failure {
     let word = error["code"].as_str().or(error["type"].as_str()).unwrap_or_default();
     let status = match word {
         "rate_limit_exceeded" | "insufficient_quota" => 429,
-        "invalid_request_error" | "invalid_prompt" => 400,
+        "context_length_exceeded" | "content_policy_violation" | "unsupported_image_media_type" => 400,
+        _ if ["invalid_", "image_", "empty_image"].iter().any(|it| word.starts_with(it)) => 400,
         _ => 500,
     };
     let message = error["message"].as_str().unwrap_or("an error without a message");
@@ -79,9 +80,9 @@ fn tell(task: &Task, parts: f64, most: Option<f64>) {
 pub(super) async fn chat(task: &Task, answer: Response, most: Option<f64>) -> Result<Value, Failure> {
     let mut events = Events::new(answer, "the answer of OpenAI's chat/completions");
     let (mut whole, mut message, mut parts) = (Map::new(), Map::new(), 0.0);
-    let mut reason = Value::Null;
+    let (mut reason, mut chances) = (Value::Null, Map::new());
     loop {
-        let Some(chunk) = events.document(task).await? else { return Err(events.cut()) };
+        let Some(chunk) = events.document().await? else { return Err(events.cut()) };
         if chunk.is_null() {
             break;
         }
@@ -99,6 +100,9 @@ pub(super) async fn chat(task: &Task, answer: Response, most: Option<f64>) -> Re
             parts += 1.0;
             tell(task, parts, most);
         }
+        if let Some(more) = choice["logprobs"].as_object() {
+            merge(&mut chances, more);
+        }
         if !choice["finish_reason"].is_null() {
             reason = choice["finish_reason"].clone();
         }
@@ -113,8 +117,17 @@ pub(super) async fn chat(task: &Task, answer: Response, most: Option<f64>) -> Re
         return Err(Failure::of(Symptom::Refused, "OpenAI's content filter ended the answer"));
     }
     message.entry("role").or_insert_with(|| "assistant".into());
+    message.entry("content").or_insert(Value::Null);
+    // A place in the stream, which the whole does not have.
+    for call in message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
+        call.as_object_mut().map(|it| it.remove("index"));
+    }
+    let mut choice = json!({ "index": 0, "message": message, "finish_reason": reason });
+    if !chances.is_empty() {
+        choice["logprobs"] = chances.into();
+    }
     whole.insert("object".into(), "chat.completion".into());
-    whole.insert("choices".into(), json!([{ "index": 0, "message": message, "finish_reason": reason }]));
+    whole.insert("choices".into(), json!([choice]));
     Ok(whole.into())
 }
 
@@ -155,9 +168,9 @@ pub(super) async fn responses(task: &Task, answer: Response, most: Option<f64>) 
     let mut events = Events::new(answer, "the answer of OpenAI's responses");
     let mut parts = 0.0;
     loop {
-        let Some(mut event) = events.document(task).await? else { return Err(events.cut()) };
+        let Some(mut event) = events.document().await? else { return Err(events.cut()) };
         match event["type"].as_str().unwrap_or_default() {
-            "response.completed" => return finished(event["response"].take()),
+            "response.completed" => return finished(event["response"].take(), events.doing),
             "response.incomplete" => {
                 let why = event["response"]["incomplete_details"]["reason"]
                     .as_str()
@@ -181,7 +194,10 @@ pub(super) async fn responses(task: &Task, answer: Response, most: Option<f64>) 
 }
 
 /// A response that was completed, unless all that it says is that it refuses.
-fn finished(response: Value) -> Result<Value, Failure> {
+fn finished(response: Value, doing: &str) -> Result<Value, Failure> {
+    if !response.is_object() {
+        return Err(Failure::of(Symptom::Malformed, format!("{doing}: it is complete without a response")));
+    }
     let contents = || {
         response["output"]
             .as_array()
