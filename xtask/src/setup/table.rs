@@ -58,6 +58,8 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool { name: "compose-lint", origin: Python, probe: &["--version"] },
     Tool { name: "docker-compose", origin: Python, probe: &["version"] },
     Tool { name: "hadolint", origin: Python, probe: &["--version"] },
+    // OpenAI's protocol, with faults. `cog`, and the clients `openai`, `replicate` and `webuiapi`, are libraries beside it.
+    Tool { name: "llmock", origin: Python, probe: &[] },
     Tool { name: "yamllint", origin: Python, probe: &["--version"] },
     Tool { name: "dclint", origin: Npm, probe: &["--version"] },
     // A library, used with `require`; its program is only a sign that it is there.
