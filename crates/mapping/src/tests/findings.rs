@@ -16,15 +16,15 @@ fn faults_of_form_come_with_their_json_path_and_line() {
         = write a name that matches ^[a-z0-9][a-z0-9-]*$
     mapping.json:33:20 DOC003 `workers.comfyui.connector` must be one of: a1111, comfyui, comfyui-remote, comfyui-websocket, ollama, openai, playwright, replicate, runpod, simulation
         = write one of: a1111, comfyui, comfyui-remote, comfyui-websocket, ollama, openai, playwright, replicate, runpod, simulation
-    mapping.json:71:7 DOC001 unknown field `requird_env` in `workers.openai`
+    mapping.json:72:7 DOC001 unknown field `requird_env` in `workers.openai`
         = did you mean `required_env`?
-    mapping.json:120:19 DOC003 `services.comfyui.vram_mib` must be a whole number
+    mapping.json:121:19 DOC003 `services.comfyui.vram_mib` must be a whole number
         = write a whole number
-    mapping.json:152:26 DOC002 field `port` is missing in `services.comfyui.probes.run.http`
+    mapping.json:153:26 DOC002 field `port` is missing in `services.comfyui.probes.run.http`
         = add `port`
-    mapping.json:152:28 DOC001 unknown field `prt` in `services.comfyui.probes.run.http`
+    mapping.json:153:28 DOC001 unknown field `prt` in `services.comfyui.probes.run.http`
         = did you mean `port`?
-    mapping.json:161:44 DOC003 `services.comfyui-remote.probes.install.variables.set` must be a list of at least 1
+    mapping.json:162:44 DOC003 `services.comfyui-remote.probes.install.variables.set` must be a list of at least 1
         = write a list of at least 1
     ");
 }
@@ -228,7 +228,7 @@ fn a_stage_that_is_larger_than_its_service_needs_is_told() {
     let text =
         SHIPPED.replacen("\"build_stage\": \"playwright\"", "\"build_stage\": \"comfyui-playwright\"", 1);
     assert_snapshot!(told(&load_text(&text).unwrap_err()), @r"
-    mapping.json:210:22 MAP007 `services.playwright.build_stage`: the stage `playwright` provides `playwright` and is smaller
+    mapping.json:211:22 MAP007 `services.playwright.build_stage`: the stage `playwright` provides `playwright` and is smaller
         = write `playwright`
     ");
 }
