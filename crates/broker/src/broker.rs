@@ -1,18 +1,21 @@
 //! The trait that every implementation has, and what its calls take and give.
 
-use std::fmt;
 use std::time::Duration;
 
+use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::capabilities::{ClassId, Unmet, Worker};
 use crate::error::Error;
+use crate::event::{EventId, Happened, Progress, cut};
 use crate::ids::{JobId, LimitKey};
 use crate::job::{Job, MAX_NESTING, MAX_PAYLOAD, levels};
 use crate::life::{Death, Life, Millis, Rejection};
 use crate::limit::{Held, Limit};
+use crate::list::{Cursor, Filter, Page};
 use crate::signature::Signature;
+use crate::watch::watch;
 
 /// The most jobs that one claim takes and one exchange finishes: a call of this size blocks Redis for less than 1 ms.
 pub const MAX_BATCH: usize = 20;
@@ -85,6 +88,24 @@ pub trait Broker: Send + Sync {
 
     /// Why a job is where it is. `None`: not known.
     fn explain(&self, id: &JobId) -> impl Future<Output = Result<Option<Explanation>, Error>> + Send;
+
+    /// Up to `most` jobs (at most [`MAX_PAGE`](crate::MAX_PAGE)) behind `after`; `None`: the first.
+    fn list(
+        &self,
+        filter: &Filter,
+        after: Option<&Cursor>,
+        most: usize,
+    ) -> impl Future<Output = Result<Page, Error>> + Send;
+
+    /// The events of a job after `after` (`None`: all that is kept), as they come. Ends after the last event; goes on
+    /// where it was when the connection is lost, and fails if it stays lost for
+    /// [`WATCH_PATIENCE`](crate::WATCH_PATIENCE). A job that nobody knows is an error.
+    fn watch(&self, id: JobId, after: Option<EventId>) -> impl Stream<Item = Result<Happened, Error>> + Send
+    where
+        Self: Sized,
+    {
+        watch(self, id, after)
+    }
 }
 
 /// The most jobs that one replay puts back.
@@ -208,15 +229,6 @@ impl Outcome {
     }
 }
 
-/// The longest message that is kept, in bytes; what is beyond is cut off.
-pub const MAX_MESSAGE: usize = 4096;
-
-/// `message`, cut to [`MAX_MESSAGE`] between two characters.
-pub(crate) fn cut(mut message: String) -> String {
-    message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-    message
-}
-
 /// What an exchange did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exchange {
@@ -238,22 +250,6 @@ pub enum Renewal {
     },
     /// It has lost it, and has to stop.
     Lost,
-}
-
-/// How far a job is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// In percent.
-    pub percent: u8,
-    /// What it does, for people.
-    pub message: String,
-}
-
-impl Progress {
-    /// With a message that is not too long.
-    pub(crate) fn bounded(self) -> Self {
-        Self { message: cut(self.message), ..self }
-    }
 }
 
 /// What became of a wish to stop a job.
@@ -295,48 +291,8 @@ pub struct Status {
     pub result: Option<Value>,
     /// The message of its last failure.
     pub error: Option<String>,
-}
-
-/// A place in the events of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventId(pub(crate) String);
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// One event of a job.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Happened {
-    /// Its place.
-    pub id: EventId,
-    /// What happened.
-    pub news: News,
-}
-
-/// What can happen to a job, for those who watch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "event")]
-pub enum News {
-    /// It got further.
-    Progress(Progress),
-    /// It waits again, after a failure or a lost worker.
-    Returned,
-    /// The end.
-    Succeeded,
-    /// The end.
-    Cancelled,
-    /// The end.
-    Dead,
-}
-
-impl News {
-    /// Whether nothing follows, unless the job is replayed.
-    pub fn is_last(&self) -> bool {
-        matches!(self, News::Succeeded | News::Cancelled | News::Dead)
-    }
+    /// When this was looked up, by the queue's clock.
+    pub now: Millis,
 }
 
 /// What a sweep did.
@@ -349,7 +305,7 @@ pub struct Swept {
 }
 
 /// How many jobs are where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// In a line, for a worker.
     pub waiting: u64,

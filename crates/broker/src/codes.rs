@@ -3,8 +3,19 @@
 use spec::notes::{Code, Exit};
 
 /// All of them, in the order of their numbers.
-pub const ALL: &[Code] =
-    &[SHAPE, UNKNOWN_FIELD, NAME, LIMIT, FULL, UNREACHABLE, FOREIGN, ADDRESS, NOT_ALLOWED];
+pub const ALL: &[Code] = &[
+    SHAPE,
+    UNKNOWN_FIELD,
+    NAME,
+    LIMIT,
+    FULL,
+    UNREACHABLE,
+    FOREIGN,
+    ADDRESS,
+    NOT_ALLOWED,
+    UNKNOWN_JOB,
+    DAMAGE,
+];
 
 /// A document of another form.
 pub const SHAPE: Code = Code {
@@ -114,4 +125,30 @@ Each role of a queue, producer, worker, operator and observer, has a Redis user 
 else. Every script is behind a door, a key of its own that the user's rules have to name, so that a call is refused whole.
 A producer that claims jobs breaks the rule.
 Use the address of the right user, or give this one the rules of its role: docs/broker.md has them as `ACL SETUSER` lines.",
+};
+
+/// No such job.
+pub const UNKNOWN_JOB: Code = Code {
+    id: "BROKER020",
+    title: "a job that nobody knows",
+    exit: Exit::Error,
+    explanation: "\
+A job is known from the moment it is submitted until it is forgotten: a succeeded or cancelled one after its
+`result_ttl_ms` (a day by default), a dead one after a week.
+An id with a typing error breaks the rule, and so does the id of another queue or of a job of last month.
+Look the id up with `roster job list`, and check which queue and which Redis were asked.",
+};
+
+/// The keys contradict each other.
+pub const DAMAGE: Code = Code {
+    id: "BROKER021",
+    title: "a job that is not in exactly one state",
+    exit: Exit::Changes,
+    explanation: "\
+Every job that is not finished is in exactly one place: its line, the leases, the delayed jobs or one set of dead jobs, as
+its hash says; and the bytes of all unfinished jobs are what `m` says. The scripts change all of it at once, so only
+something else can break this: a key that was deleted or evicted (`maxmemory-policy` has to be `noeviction`), a restore
+of some keys, another program.
+`ZREM {jobs}:l ID` by hand breaks the rule: nobody returns that job when its worker is lost.
+Find out who wrote to the keys. A job that is nowhere can be submitted again from its document, `{jobs}:b:ID`.",
 };

@@ -2,6 +2,7 @@
 
 use spec::notes::{Code, Fault};
 
+use crate::broker::Submission;
 use crate::codes;
 use crate::ids::JobId;
 use crate::native::AddressFault;
@@ -18,19 +19,27 @@ pub enum Error {
         /// Every reason.
         refusals: Vec<Refusal>,
     },
-    /// The queue has no room. Jobs of the call that came before may have been submitted; submitting all again is safe.
+    /// The queue has no room for all jobs of the call. Submitting all again is safe.
     #[error("the queue is full: its unfinished jobs have {used} bytes and {budget} is the budget")]
     Full {
         /// Bytes of all unfinished jobs.
         used: u64,
         /// Bytes that they may have.
         budget: u64,
+        /// Those of the call that are in the queue all the same, in their order.
+        submitted: Vec<Submission>,
     },
     /// The address of Redis cannot be used. Every reason.
     #[error("the address of Redis: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Address {
         /// All of them.
         faults: Vec<AddressFault>,
+    },
+    /// Nobody knows such a job, or no longer.
+    #[error("no job is named `{id}`")]
+    Unknown {
+        /// What was asked for.
+        id: JobId,
     },
     /// Redis did not answer, or refused.
     #[error("Redis: {0}")]
@@ -52,6 +61,7 @@ impl Fault for Error {
             Error::Refused { refusals, .. } => refusals.first().map_or(codes::SHAPE, Fault::code),
             Error::Full { .. } => codes::FULL,
             Error::Address { .. } => codes::ADDRESS,
+            Error::Unknown { .. } => codes::UNKNOWN_JOB,
             Error::Unreachable(_) => codes::UNREACHABLE,
             Error::NotAllowed(_) => codes::NOT_ALLOWED,
             Error::Foreign { .. } => codes::FOREIGN,
@@ -67,6 +77,10 @@ impl Fault for Error {
             Error::Address { faults } => faults.first().map(Fault::fix).unwrap_or_default(),
             Error::NotAllowed(_) => {
                 "Give the user the rules of its role (docs/broker.md, ACL), or use the address of another user.".into()
+            }
+            Error::Unknown { .. } => {
+                "Check the id and the queue's name; a finished job is forgotten after its `result_ttl_ms`."
+                    .into()
             }
             Error::Unreachable(_) => "Check the address and that the server runs; then try again.".into(),
             Error::Foreign { .. } => "Find out who else writes to this queue's keys.".into(),

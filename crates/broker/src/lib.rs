@@ -38,14 +38,18 @@
 //! # });
 //! ```
 
+mod audit;
 mod broker;
 mod capabilities;
 pub mod codes;
+pub mod document;
 mod error;
+mod event;
 mod ids;
 mod job;
 pub mod life;
 mod limit;
+mod list;
 mod memory;
 mod native;
 mod refusal;
@@ -53,17 +57,21 @@ mod requirements;
 mod settings;
 mod signature;
 mod value;
+mod watch;
 
+pub use audit::{Audit, Damage, MAX_DAMAGE};
 pub use broker::{
-    Broker, Cancel, Claim, Counts, EventId, Exchange, Explanation, Happened, MAX_BATCH, MAX_MESSAGE,
-    MAX_REPLAY, News, Outcome, Progress, Renewal, Replay, Status, Submission, Swept, Ticket, Want,
+    Broker, Cancel, Claim, Counts, Exchange, Explanation, MAX_BATCH, MAX_REPLAY, Outcome, Renewal, Replay,
+    Status, Submission, Swept, Ticket, Want,
 };
 pub use capabilities::{AnyModel, Capabilities, ClassId, Models, Unmet, Worker};
 pub use error::Error;
+pub use event::{EventId, Happened, MAX_MESSAGE, News, NotAnEventId, Progress};
 pub use ids::{CustomerId, IdempotencyKey, JobId, LimitKey, MAX_ID, QueueName, WorkflowId};
 pub use job::{Job, MAX_ATTEMPTS, MAX_NESTING, MAX_PAYLOAD, MAX_PRIORITY, MAX_TIME, VERSION, Workflow};
 pub use life::{Backoff, Death, Millis, Reason, Rejection};
 pub use limit::{Held, Limit, Rate};
+pub use list::{Cursor, Filter, MAX_PAGE, NotACursor, Page, Stage, Summary};
 pub use memory::{Clock, Memory};
 pub use native::{Address, AddressFault, Native};
 pub use refusal::{Refusal, Why};
@@ -71,3 +79,4 @@ pub use requirements::{Hardware, MAX_CANONICAL, MAX_DEPTH, MAX_MEMBERS, MAX_TEXT
 pub use settings::Settings;
 pub use signature::{Digest, Signature, SignatureId};
 pub use value::{Capability, Number, Scalar};
+pub use watch::WATCH_PATIENCE;

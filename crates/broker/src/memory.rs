@@ -7,15 +7,17 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::broker::{
-    Broker, Cancel, Counts, EventId, Exchange, Explanation, Happened, Outcome, Progress, Renewal, Replay,
-    Status, Submission, Swept, Ticket, Want,
+    Broker, Cancel, Counts, Exchange, Explanation, Outcome, Renewal, Replay, Status, Submission, Swept,
+    Ticket, Want,
 };
 use crate::capabilities::Worker;
 use crate::error::Error;
+use crate::event::{EventId, Happened, Progress};
 use crate::ids::{JobId, LimitKey};
 use crate::job::Job;
 use crate::life::{Millis, Rejection, ms};
 use crate::limit::Limit;
+use crate::list::{Cursor, Filter, Page};
 use crate::settings::Settings;
 use crate::signature::Signature;
 
@@ -130,7 +132,7 @@ impl Broker for Memory {
     }
 
     async fn progress(&self, ticket: &Ticket, progress: Progress) -> Result<Result<(), Rejection>, Error> {
-        Ok(self.change(|store, _| store.progress(ticket, progress.bounded())))
+        Ok(self.change(|store, now| store.progress(ticket, progress.bounded(), now)))
     }
 
     async fn cancel(&self, id: &JobId) -> Result<Cancel, Error> {
@@ -186,5 +188,9 @@ impl Broker for Memory {
 
     async fn explain(&self, id: &JobId) -> Result<Option<Explanation>, Error> {
         Ok(self.with(|store, now| store.explain(id, now)))
+    }
+
+    async fn list(&self, filter: &Filter, after: Option<&Cursor>, most: usize) -> Result<Page, Error> {
+        Ok(self.with(|store, now| store.list(filter, after, most, now)))
     }
 }

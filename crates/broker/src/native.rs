@@ -11,21 +11,25 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::broker::{
-    Broker, Cancel, Claim, Counts, EventId, Exchange, Explanation, Happened, MAX_BATCH, MAX_REPLAY, News,
-    Outcome, Progress, Renewal, Replay, Status, Submission, Swept, Ticket, Want,
+    Broker, Cancel, Claim, Counts, Exchange, Explanation, MAX_BATCH, MAX_REPLAY, Outcome, Renewal, Replay,
+    Status, Submission, Swept, Ticket, Want,
 };
 use crate::capabilities::Worker;
 use crate::error::Error;
+use crate::event::{EventId, Happened, News, Progress};
 use crate::ids::{JobId, LimitKey};
 use crate::job::Job;
 use crate::life::{Death, Rejection, State, ms};
 use crate::limit::Limit;
+use crate::list::{Cursor, Filter, Page};
 use crate::settings::Settings;
 use crate::signature::Signature;
 
+mod audit;
 mod blocking;
 mod limits;
 mod link;
+mod list;
 mod look;
 mod scripts;
 mod submit;
@@ -329,16 +333,7 @@ impl Broker for Native {
         after: Option<&EventId>,
         wait: Duration,
     ) -> Result<Vec<Happened>, Error> {
-        let known: u8 = self.run(&self.scripts.watch, Call::default().and(id)).await?;
-        if known == 0 {
-            return Ok(vec![]);
-        }
-        let stream = self.key(format_args!("p:{id}"));
-        let entries = self.blocking.read(&stream, after.map_or("0", |it| &it.0), wait).await?;
-        entries
-            .into_iter()
-            .map(|(id, news)| Ok(Happened { id: EventId(id), news: wire::news(&news)? }))
-            .collect()
+        self.happened(id, after, wait).await
     }
 
     async fn sweep(&self) -> Result<Swept, Error> {
@@ -378,6 +373,10 @@ impl Broker for Native {
         let classes = self.live_classes().await?;
         let classes = classes.into_iter().map(|(class, has)| (class, has.unmet(&signature))).collect();
         Ok(Some(Explanation { status, signature, paused: paused == Some(1), held, classes }))
+    }
+
+    async fn list(&self, filter: &Filter, after: Option<&Cursor>, most: usize) -> Result<Page, Error> {
+        self.list_page(filter, after, most).await
     }
 }
 

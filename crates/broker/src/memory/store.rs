@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::broker::{
-    Cancel, Claim, Counts, EventId, Explanation, Happened, MAX_BATCH, MAX_REPLAY, News, Outcome, Progress,
-    Renewal, Replay, Status, Submission, Swept, Ticket, Want,
+    Cancel, Claim, Counts, Explanation, MAX_BATCH, MAX_REPLAY, Outcome, Renewal, Replay, Status, Submission,
+    Swept, Ticket, Want,
 };
 use crate::capabilities::{Capabilities, ClassId, Worker};
 use crate::error::Error;
+use crate::event::{News, Progress};
 use crate::ids::{IdempotencyKey, JobId};
 use crate::job::Job;
 use crate::life::{Event, LOST, Life, Millis, Rejection, State, TIMED_OUT, ms, step};
@@ -19,6 +20,8 @@ use crate::limit::Held;
 use crate::memory::limits::Limits;
 use crate::settings::Settings;
 use crate::signature::Signature;
+
+mod list;
 
 struct Entry {
     job: Job,
@@ -30,7 +33,7 @@ struct Entry {
     finished: Option<Millis>,
     result: Option<Value>,
     error: Option<String>,
-    events: Vec<News>,
+    events: Vec<(Millis, News)>,
 }
 
 /// Where a job is found, by its state.
@@ -77,21 +80,28 @@ impl Store {
 
     pub fn submit(&mut self, jobs: &[Job], now: Millis) -> Result<Vec<Submission>, Error> {
         self.tidy(now);
-        jobs.iter().enumerate().map(|(index, job)| self.submit_one(job, index, now)).collect()
+        let mut submitted = Vec::with_capacity(jobs.len());
+        for (index, job) in jobs.iter().enumerate() {
+            let Some(it) = self.submit_one(job, index, now) else {
+                return Err(Error::Full { used: self.bytes, budget: self.settings.byte_budget, submitted });
+            };
+            submitted.push(it);
+        }
+        Ok(submitted)
     }
 
-    fn submit_one(&mut self, job: &Job, index: usize, now: Millis) -> Result<Submission, Error> {
+    /// `None` if there is no room.
+    fn submit_one(&mut self, job: &Job, index: usize, now: Millis) -> Option<Submission> {
         let keyed = job.idempotency_key.as_ref().and_then(|key| self.keys.get(key));
         if let Some((id, _)) = keyed.filter(|(_, until)| *until > now) {
-            return Ok(Submission::Known(id.clone()));
+            return Some(Submission::Known(id.clone()));
         }
         if self.jobs.contains_key(&job.id) {
-            return Ok(Submission::Known(job.id.clone()));
+            return Some(Submission::Known(job.id.clone()));
         }
         let bytes = serde_json::to_string(job).map_or(0, |it| it.len()) as u64;
-        let (used, budget) = (self.bytes, self.settings.byte_budget);
-        if used + bytes > budget {
-            return Err(Error::Full { used, budget });
+        if self.bytes + bytes > self.settings.byte_budget {
+            return None;
         }
         self.bytes += bytes;
         if let Some(key) = &job.idempotency_key {
@@ -113,7 +123,7 @@ impl Store {
         };
         self.jobs.insert(job.id.clone(), entry);
         self.file(&job.id, true);
-        Ok(Submission::Accepted(job.id.clone()))
+        Some(Submission::Accepted(job.id.clone()))
     }
 
     /// Enters a job where its state says that it is found, or takes it from there.
@@ -169,7 +179,7 @@ impl Store {
             }
             State::Waiting | State::Delayed { .. } | State::Running { .. } => None,
         };
-        entry.events.extend(news);
+        entry.events.extend(news.map(|it| (now, it)));
         entry.life = life;
         match (was_terminal, entry.life.state.is_terminal()) {
             (false, true) => {
@@ -260,10 +270,10 @@ impl Store {
         }
     }
 
-    pub fn progress(&mut self, ticket: &Ticket, progress: Progress) -> Result<(), Rejection> {
+    pub fn progress(&mut self, ticket: &Ticket, progress: Progress, now: Millis) -> Result<(), Rejection> {
         let entry = self.jobs.get_mut(&ticket.id).ok_or(Rejection::Stale)?;
         let held = matches!(entry.life.state, State::Running { .. }) && entry.life.fence == ticket.fence;
-        held.then(|| entry.events.push(News::Progress(progress))).ok_or(Rejection::Stale)
+        held.then(|| entry.events.push((now, News::Progress(progress)))).ok_or(Rejection::Stale)
     }
 
     pub fn cancel(&mut self, id: &JobId, now: Millis) -> Cancel {
@@ -299,15 +309,8 @@ impl Store {
             finished: entry.finished,
             result: entry.result.clone(),
             error: entry.error.clone(),
+            now,
         })
-    }
-
-    pub fn events(&mut self, id: &JobId, after: Option<&EventId>, now: Millis) -> Vec<Happened> {
-        self.sweep(now);
-        let Some(entry) = self.jobs.get(id) else { return vec![] };
-        let seen = after.and_then(|it| it.0.parse().ok()).unwrap_or(0);
-        let events = entry.events.iter().enumerate().skip(seen);
-        events.map(|(at, news)| Happened { id: EventId((at + 1).to_string()), news: news.clone() }).collect()
     }
 
     pub fn sweep(&mut self, now: Millis) -> Swept {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use redis::AsyncCommands;
 
 use super::scripts::Call;
-use super::wire::{self, foreign, parsed};
+use super::wire::{self, foreign, parsed, value};
 use super::{CHUNK, Native};
 use crate::error::Error;
 use crate::ids::LimitKey;
@@ -184,10 +184,6 @@ impl Native {
         let body: Option<String> = self.connection.clone().get(body).await?;
         Ok(body.and_then(|it| wire::job(&it, &id).ok()))
     }
-}
-
-fn value<T: redis::FromRedisValue>(value: redis::Value, key: &str) -> Result<T, Error> {
-    redis::from_redis_value(value).map_err(|_| foreign(key))
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! Reading without changing: in pages, never in a script.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use super::scripts::Call;
 use super::wire::{self, foreign, parsed};
 use super::{CHUNK, Native};
 use crate::broker::{Counts, Status};
 use crate::capabilities::{Capabilities, ClassId};
 use crate::error::Error;
+use crate::event::{EventId, Happened};
 use crate::ids::JobId;
 use crate::life::Death;
 use crate::signature::Signature;
@@ -14,23 +17,47 @@ use crate::signature::Signature;
 /// Bytes and whether paused; delayed, running, and dead by each kind.
 type Numbers = ((Option<u64>, Option<u8>), u64, u64, u64, u64, u64);
 
+/// What `b:<job>` and `j:<job>` hold, and the time.
+type Answer = (Option<String>, HashMap<String, String>, Vec<Option<String>>);
+
 impl Native {
     pub(super) async fn look_at(&self, id: &JobId) -> Result<Option<Status>, Error> {
         let key = self.key(format_args!("j:{id}"));
         let mut pipe = redis::pipe();
-        pipe.cmd("GET").arg(self.key(format_args!("b:{id}"))).cmd("HGETALL").arg(&key);
-        let look = async || -> Result<(Option<String>, HashMap<String, String>), Error> {
-            Ok(pipe.query_async(&mut self.connection.clone()).await?)
-        };
+        pipe.cmd("GET").arg(self.key(format_args!("b:{id}"))).cmd("HGETALL").arg(&key).cmd("TIME");
+        let look =
+            async || -> Result<Answer, Error> { Ok(pipe.query_async(&mut self.connection.clone()).await?) };
         let mut answer = look().await?;
         // A job can come between the two. It is there at the next look, and without a transaction, which is more to allow.
         if answer.0.is_none() && !answer.1.is_empty() {
             answer = look().await?;
         }
-        match answer {
-            (None, fields) if fields.is_empty() => Ok(None),
-            (body, fields) => wire::status(&key, &body.unwrap_or_default(), &fields).map(Some),
+        let (body, fields, now) = answer;
+        if fields.is_empty() && body.is_none() {
+            return Ok(None);
         }
+        wire::status(&key, &body.unwrap_or_default(), &fields, wire::time(&now)?).map(Some)
+    }
+
+    pub(super) async fn happened(
+        &self,
+        id: &JobId,
+        after: Option<&EventId>,
+        wait: Duration,
+    ) -> Result<Vec<Happened>, Error> {
+        let known: u8 = self.run(&self.scripts.watch, Call::default().and(id)).await?;
+        if known == 0 {
+            return Ok(vec![]);
+        }
+        let stream = self.key(format_args!("p:{id}"));
+        let entries = self.blocking.read(&stream, after.map_or("0", |it| &it.0), wait).await?;
+        entries
+            .into_iter()
+            .map(|(id, news)| {
+                let at = parsed(id.split('-').next().unwrap_or_default(), &stream)?;
+                Ok(Happened { id: EventId(id), at, news: wire::news(&news)? })
+            })
+            .collect()
     }
 
     pub(super) async fn count(&self) -> Result<Counts, Error> {

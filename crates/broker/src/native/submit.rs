@@ -104,21 +104,27 @@ impl Native {
         }
         let sent: Vec<_> = chunks.iter().map(|it| it.jobs).collect();
         let calls = chunks.into_iter().map(|it| self.submit_call(it)).collect::<Result<Vec<_>, Error>>()?;
-        let mut told = jobs.iter().map(|it| Submission::Accepted(it.id.clone())).collect::<Vec<_>>();
-        let mut first = 0;
+        let mut told = jobs.iter().map(|it| Some(Submission::Accepted(it.id.clone()))).collect::<Vec<_>>();
+        let (mut first, mut full) = (0, None);
         for (answer, sent) in self.submit_calls(calls).await?.into_iter().zip(sent) {
             let (used, count, known) = answer;
+            // A call that finds no room stops there. Those behind it may have smaller jobs.
             if count < sent {
-                return Err(Error::Full { used: parsed(&used, "m")?, budget: self.settings.byte_budget });
+                full = full.or(Some(parsed(&used, "m")?));
+                told[first + count..first + sent].fill(None);
             }
             for pair in known.chunks_exact(2) {
                 let number: usize = parsed(&pair[0], "submit")?;
                 let job = told.get_mut(first + number - 1).ok_or_else(|| foreign("submit"))?;
-                *job = Submission::Known(parsed(&pair[1], "submit")?);
+                *job = Some(Submission::Known(parsed(&pair[1], "submit")?));
             }
             first += sent;
         }
-        Ok(told)
+        let submitted = told.into_iter().flatten().collect();
+        match full {
+            Some(used) => Err(Error::Full { used, budget: self.settings.byte_budget, submitted }),
+            None => Ok(submitted),
+        }
     }
 
     /// The answers of these calls. Those that met a server which has forgotten the script are made again.

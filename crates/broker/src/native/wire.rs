@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use crate::broker::{Claim, News, Status, Ticket};
+use crate::broker::{Claim, Status, Ticket};
 use crate::error::Error;
+use crate::event::News;
 use crate::job::Job;
 use crate::life::{Death, Life, Millis, Reason, State};
 
@@ -22,6 +23,10 @@ pub(super) fn foreign(key: &str) -> Error {
     Error::Foreign { key: key.into() }
 }
 
+pub(super) fn value<T: redis::FromRedisValue>(value: redis::Value, key: &str) -> Result<T, Error> {
+    redis::from_redis_value(value).map_err(|_| foreign(key))
+}
+
 pub(super) fn parsed<T: FromStr>(text: &str, key: &str) -> Result<T, Error> {
     text.parse().map_err(|_| foreign(key))
 }
@@ -31,16 +36,41 @@ pub(super) fn parsed<T: FromStr>(text: &str, key: &str) -> Result<T, Error> {
 pub(super) struct Head<'b> {
     /// When it was submitted.
     pub submitted: Millis,
+    /// Its place in its line.
+    pub score: f64,
+    /// Its signature.
+    pub signature: &'b str,
+    /// How often it may fail.
+    pub max_attempts: u32,
+    /// How long it is kept when it has ended, in ms.
+    pub ttl: Millis,
+    /// Its limit key.
+    pub limit_key: Option<&'b str>,
+    /// The bytes of the head itself.
+    pub length: usize,
     /// The job as it was submitted.
     pub document: &'b str,
 }
+
+/// The last byte that has to be read for a head: it is shorter than this.
+pub(super) const HEAD: usize = 299;
 
 impl<'b> Head<'b> {
     /// Reads what `b:<job>` holds, or the beginning of it.
     pub fn of(body: &'b str, key: &str) -> Result<Self, Error> {
         let (head, document) = body.split_once('\n').ok_or_else(|| foreign(key))?;
-        let submitted = head.split(' ').next().unwrap_or_default();
-        Ok(Self { submitted: parsed(submitted, key)?, document })
+        let mut parts = head.split(' ');
+        let [Some(submitted), Some(offset), Some(signature), Some(attempts), Some(_), Some(ttl)] =
+            [(); 6].map(|()| parts.next())
+        else {
+            return Err(foreign(key));
+        };
+        let (submitted, offset): (Millis, f64) = (parsed(submitted, key)?, parsed(offset, key)?);
+        #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 ms")]
+        let score = submitted as f64 + offset / 1024.0;
+        let (max_attempts, ttl) = (parsed(attempts, key)?, parsed(ttl, key)?);
+        let length = head.len() + 1;
+        Ok(Self { submitted, score, signature, max_attempts, ttl, limit_key: parts.next(), length, document })
     }
 }
 
@@ -83,8 +113,15 @@ impl Death {
     }
 }
 
-/// A job's hash and its body. Nothing is written that is 0; before its first claim a job that waits has no hash.
-pub(super) fn status(key: &str, body: &str, fields: &HashMap<String, String>) -> Result<Status, Error> {
+/// The answer to `TIME`, in milliseconds.
+pub(super) fn time(parts: &[Option<String>]) -> Result<Millis, Error> {
+    let [Some(seconds), Some(micros)] = parts else { return Err(foreign("TIME")) };
+    let (seconds, micros): (Millis, Millis) = (parsed(seconds, "TIME")?, parsed(micros, "TIME")?);
+    Ok(seconds * 1000 + micros / 1000)
+}
+
+/// The state and counters in a job's hash. Nothing is written that is 0; before its first claim a job that waits has none.
+pub(super) fn life(key: &str, fields: &HashMap<String, String>) -> Result<Life, Error> {
     let field = |name: &str| fields.get(name).map(String::as_str).ok_or_else(|| foreign(key));
     let number = |name: &str| field(name).and_then(|it| parsed(it, key));
     let small = |name: &str| fields.get(name).map_or(Ok(0), |it| parsed(it, key));
@@ -106,13 +143,24 @@ pub(super) fn status(key: &str, body: &str, fields: &HashMap<String, String>) ->
         }
         _ => return Err(foreign(key)),
     };
+    Ok(Life { state, attempts: small("a")?, crashes: small("c")?, fence })
+}
+
+/// A job's hash and its body, at a time.
+pub(super) fn status(
+    key: &str,
+    body: &str,
+    fields: &HashMap<String, String>,
+    now: Millis,
+) -> Result<Status, Error> {
     let result = fields.get("R").map(|it| serde_json::from_str(it)).transpose();
     Ok(Status {
         job: job(body, key)?,
-        life: Life { state, attempts: small("a")?, crashes: small("c")?, fence },
+        life: life(key, fields)?,
         submitted: Head::of(body, key)?.submitted,
         finished: fields.get("z").map(|it| parsed(it, key)).transpose()?,
         result: result.map_err(|_| foreign(key))?,
         error: fields.get("E").cloned(),
+        now,
     })
 }

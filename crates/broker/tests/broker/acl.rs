@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use broker::{
-    Broker, Claim, Death, Error, Job, JobId, LimitKey, Native, Outcome, Progress, Replay, Settings, Ticket,
-    Want, Worker,
+    Broker, Claim, Death, Error, Filter, Job, JobId, LimitKey, Native, Outcome, Progress, Replay, Settings,
+    Stage, Ticket, Want, Worker,
 };
 use serde_json::json;
 
@@ -52,6 +52,11 @@ fn quiet() -> Settings {
 
 fn odd(name: &str) -> Worker {
     worker_with(name, json!({ "services": ["comfyui"], "hardware": { "gpu_memory_gb": 11 } }))
+}
+
+/// Jobs that are in no order.
+fn finished() -> Filter {
+    Filter { stage: Some(Stage::Succeeded), ..Filter::default() }
 }
 
 /// One job of this key at once.
@@ -161,6 +166,8 @@ impl<'a> Scene<'a> {
                 broker.pause(false).await?;
                 broker.replay(&Replay::Job(self.dead[0].clone())).await?;
                 broker.replay(&Replay::Kind(Death::Permanent)).await?;
+                broker.list(&finished(), None, 100).await?;
+                broker.audit(|_| {}).await?;
                 broker.limit(&hourly(), None).await?;
                 broker.limit(&hourly(), Some(at_once(1))).await?;
                 self.produce(broker).await?;
@@ -229,6 +236,7 @@ impl<'a> Scene<'a> {
         broker.counts().await?;
         broker.limits().await?;
         broker.unmatchable().await?;
+        broker.list(&Filter::default(), None, 100).await?;
         // A job that waits for a worker; one that its key holds.
         broker.explain(&self.jobs[0]).await?;
         broker.explain(&self.jobs[5]).await.map(drop)
@@ -310,6 +318,9 @@ async fn what_is_not_a_roles_is_refused_whole_and_by_name() {
             hear("replay", broker.replay(&Replay::All).await.map(drop));
             hear("pause", broker.pause(true).await);
             hear("limit", broker.limit(&single(), None).await);
+            // Names of keys are nobody's in particular: who may ask for them sees those of all queues.
+            hear("SCAN", broker.list(&finished(), None, 100).await.map(drop));
+            hear("SCAN", broker.audit(|_| {}).await.map(drop));
             if role != "observer" {
                 hear("HMGET", broker.counts().await.map(drop));
                 hear("HSCAN", broker.limits().await.map(drop));

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod acl;
+mod audit;
 mod cluster;
 mod contract;
+mod documents;
 mod memory;
 mod naive;
 mod native;

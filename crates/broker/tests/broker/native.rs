@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use broker::{Broker, Error, MAX_BATCH, Native, Outcome, Settings, Want, Workflow};
+use broker::{Broker, Error, MAX_BATCH, Native, Outcome, Settings, Submission, Want, Workflow};
 use serde_json::json;
 
 use crate::contract;
@@ -17,14 +17,14 @@ use crate::simulation;
 const SEEDS: u64 = 40;
 
 /// A Redis in a temporary folder; it ends with its test.
-struct Server {
+pub struct Server {
     child: Child,
     folder: tempfile::TempDir,
 }
 
 impl Server {
     /// `None`, and a word about it, where there is no Redis; in CI that fails.
-    async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]);
@@ -51,12 +51,12 @@ impl Server {
         self.folder.path().join("socket")
     }
 
-    async fn broker(&self, settings: Settings) -> Native {
+    pub async fn broker(&self, settings: Settings) -> Native {
         Native::connect(&format!("redis+unix://{}", self.socket().display()), settings).await.unwrap()
     }
 
     /// Waits until so many workers wait.
-    async fn waited_on(&self, workers: usize) {
+    pub async fn waited_on(&self, workers: usize) {
         let end = Instant::now() + LONG;
         loop {
             let clients: String = self.ask(&["INFO", "clients"]).await;
@@ -68,7 +68,7 @@ impl Server {
     }
 
     /// An answer to any command.
-    async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+    pub async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
         let client = redis::Client::open(format!("redis+unix://{}", self.socket().display())).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut asked = redis::cmd(command[0]);
@@ -243,6 +243,26 @@ async fn a_server_that_is_gone_is_an_error() {
     drop(server);
     assert!(matches!(broker.submit(&[job()]).await, Err(Error::Unreachable(_))));
     assert!(broker.exchange(&worker("w"), vec![], Want::now(1)).await.is_err());
+}
+
+#[tokio::test]
+async fn whoever_fills_a_queue_is_told_which_jobs_are_in_it() {
+    let Some((broker, _server)) = native(settings("full")).await else { return };
+    // Two calls of 64 jobs. The first has one that does not fit, and ends there.
+    let jobs: Vec<_> = (0..128).map(|_| job()).collect();
+    let mut all = jobs.clone();
+    all[50] = all[50].clone().payload(json!("x".repeat(65_000)));
+    all[70] = all[70].clone().id(jobs[3].id.clone());
+    let Error::Full { submitted, .. } = broker.submit(&all).await.unwrap_err() else { panic!("it is full") };
+    let expected = all.iter().enumerate().filter(|(at, _)| !(50..64).contains(at)).map(|(at, it)| match at {
+        70 => Submission::Known(it.id.clone()),
+        _ => Submission::Accepted(it.id.clone()),
+    });
+    assert_eq!(submitted, expected.collect::<Vec<_>>());
+    for job in &jobs[50..64] {
+        assert_eq!(broker.status(&job.id).await.unwrap(), None);
+    }
+    assert_eq!(broker.counts().await.unwrap().waiting, 128 - 14 - 1);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 pub mod finding;
 pub mod limiting;
+pub mod looking;
 pub mod running;
 pub mod submitting;
 
@@ -96,6 +97,7 @@ macro_rules! contract {
                 ("running", include_str!("contract/running.rs")),
                 ("finding", include_str!("contract/finding.rs")),
                 ("limiting", include_str!("contract/limiting.rs")),
+                ("looking", include_str!("contract/looking.rs")),
             ];
             for (module, source) in sources {
                 for case in source.lines().filter_map(|it| it.strip_prefix("pub async fn ")) {
@@ -160,6 +162,15 @@ macro_rules! contract {
                 a_watch_goes_on_where_it_was,
                 an_unknown_job_is_unknown,
                 no_job_is_claimed_twice;
+            looking:
+                a_list_shows_every_job_once,
+                a_page_goes_on_where_the_last_one_ended,
+                a_list_is_filtered,
+                finished_jobs_are_listed_if_asked_for,
+                a_watch_ends_with_its_job,
+                a_watch_of_what_is_over_ends_at_once,
+                a_watch_goes_on_past_a_replay,
+                a_watch_of_nobody_is_an_error;
         }
     };
 }

@@ -84,8 +84,9 @@ pub async fn a_full_queue_refuses_and_takes_again(broker: &impl Broker) {
     // The test's queue has 64 KiB.
     submit(broker, large()).await;
     submit(broker, large()).await;
-    let refused = broker.submit(&[large()]).await.unwrap_err();
-    assert_eq!(refused, Error::Full { used: 3 * one, budget: 64 * 1024 });
+    let refused = broker.submit(&[first.clone(), large(), large()]).await.unwrap_err();
+    let submitted = vec![Submission::Known(first.id)];
+    assert_eq!(refused, Error::Full { used: 3 * one, budget: 64 * 1024, submitted });
     let claimed = claim_one(broker, &worker("w")).await;
     assert!(broker.submit(&[large()]).await.is_err(), "a running job still has its bytes");
     assert!(finish(broker, &worker("w"), &claimed, broker::Outcome::Success(json!(1))).await);
