@@ -6,7 +6,10 @@ use std::{
     process::ExitCode,
 };
 
-use crate::workspace::{root, write};
+use crate::{
+    codes,
+    workspace::{root, write},
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,7 +22,7 @@ pub(crate) struct Args {
 type Generator = fn() -> Vec<(&'static str, String)>;
 
 /// Everyone who generates files.
-const GENERATORS: &[Generator] = &[planner::generated::files];
+const GENERATORS: &[Generator] = &[|| planner::generated::files(codes::RUNTIME)];
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     let stale = stale();

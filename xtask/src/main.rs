@@ -11,6 +11,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 mod bench;
 mod ci;
 mod codegen;
+mod codes;
 #[cfg(not(feature = "e2e"))]
 mod light;
 mod setup;
@@ -49,7 +50,8 @@ fn main() -> ExitCode {
     let done = match verb {
         Verb::Plan(verb) => {
             let colour = verb.common().color;
-            let answer = planner::run(verb, &planner::World::real("cargo xtask"), &Cli::command);
+            let answer =
+                planner::run(verb, &planner::World::real("cargo xtask", codes::RUNTIME), &Cli::command);
             return planner::print(&answer, colour);
         }
         Verb::Setup(args) => setup::run(&args),

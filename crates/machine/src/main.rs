@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser};
 use planner::cli::EXIT_CODES;
 
+mod codes;
 mod fleet;
+mod job;
 mod say;
 mod simulate;
 mod worker;
@@ -24,6 +26,9 @@ enum Verb {
     Plan(planner::cli::Verb),
     #[command(flatten)]
     Fleet(fleet::Verb),
+    /// Submit jobs to a queue, follow them, and look after the queue
+    #[command(after_help = EXIT_CODES)]
+    Job(job::Args),
     /// Claim jobs and run them, as the environment says: what `ecosystem.json` starts
     Worker(worker::Args),
     #[command(hide = true)]
@@ -38,12 +43,11 @@ fn main() -> ExitCode {
     match verb {
         Verb::Plan(verb) => {
             let colour = verb.common().color;
-            let codes = supervisor::codes::ALL.to_vec();
-            let world = planner::World { codes, ..planner::World::real("roster") };
-            let answer = planner::run(verb, &world, &Cli::command);
+            let answer = planner::run(verb, &say::world(), &Cli::command);
             planner::print(&answer, colour)
         }
         Verb::Fleet(verb) => fleet::run(verb),
+        Verb::Job(args) => job::run(&args),
         Verb::Worker(args) => worker::run(&args),
         Verb::Simulate(service) => simulate::run(&service),
     }

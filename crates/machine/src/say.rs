@@ -5,8 +5,18 @@ use std::process::ExitCode;
 
 use clap::Args;
 use planner::cli::Color;
-use planner::{Look, Told};
+use planner::{Look, Told, World};
 use serde::Serialize;
+use spec::notes::Code;
+
+/// The error codes of the runtime verbs.
+pub(crate) const CODES: &[&[Code]] =
+    &[broker::codes::ALL, crate::codes::ALL, supervisor::codes::ALL, worker::codes::ALL];
+
+/// The world of this process.
+pub(crate) fn world() -> World {
+    World::real("roster", CODES)
+}
 
 /// What every runtime verb takes.
 #[derive(Clone, Debug, Default, Args)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use broker::{Native, Worker};
-use planner::{Redactor, Told, World};
+use planner::{Redactor, Told};
 use spec::env::EnvSource;
 use spec::notes::{Exit, Finding, Located};
 use tokio::runtime::{Builder, Handle};
@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use worker::{Runner, Service, Settings, Tally};
 
-use crate::say::Common;
+use crate::say::{self, Common};
 
 /// `CONNECTOR`, `ACCEPTS`, `WORKER_ID`, `SERVICE_URL`, `REDIS_URL` and what the connector takes say what it does.
 #[derive(clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 const JOB_THREADS: usize = 2;
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let environment = World::real("roster").environment;
+    let environment = say::world().environment;
     let told = match Settings::read(&*environment) {
         Err(findings) => Told::failed(findings, Redactor::default()),
         Ok(settings) => {

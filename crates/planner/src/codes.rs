@@ -1,11 +1,12 @@
-//! Every error code of the planning verbs, for `explain` and `docs/errors.md`.
+//! Every error code, for `explain` and `docs/errors.md`: those of the planning verbs, and those that a program adds.
 
 use spec::notes::Code;
 
 use crate::{generations, layout, pipeline, run, set, verbs};
 
-/// All codes, by id. A code that a crate adds to its own list is here by itself.
-pub fn all() -> Vec<Code> {
+/// All codes, by id, with the lists of the crates that this one may not import. A code that a crate adds to its own list
+/// is here by itself.
+pub fn all(more: &[&[Code]]) -> Vec<Code> {
     let lists: [&[Code]; 14] = [
         spec::grammar::codes::ALL,
         spec::template::codes::ALL,
@@ -29,7 +30,7 @@ pub fn all() -> Vec<Code> {
         verbs::compose_profile::NAMED,
         verbs::env_build::OTHER_COMPOSE,
     ];
-    let mut all: Vec<Code> = lists.into_iter().flatten().copied().chain(verbs).collect();
+    let mut all: Vec<Code> = lists.iter().chain(more).copied().flatten().copied().chain(verbs).collect();
     all.sort_by_key(|it| it.id);
     all
 }
@@ -40,7 +41,7 @@ mod tests {
 
     #[test]
     fn every_code_has_its_own_id_and_says_something() {
-        let all = all();
+        let all = all(&[]);
         for pair in all.windows(2) {
             assert_ne!(pair[0].id, pair[1].id);
         }

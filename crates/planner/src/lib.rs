@@ -12,7 +12,7 @@
 //! }
 //!
 //! let verb = Cli::parse_from(["roster", "plan", "--profile", "simulation"]).verb;
-//! let answer = planner::run(verb, &planner::World::real("roster"), &Cli::command);
+//! let answer = planner::run(verb, &planner::World::real("roster", &[]), &Cli::command);
 //! assert!(answer.out.contains("simulation-worker-0"));
 //! assert_eq!(answer.exit.code(), 0);
 //! ```

@@ -41,7 +41,7 @@ pub fn run(verb: Verb, world: &World, command: &dyn Fn() -> clap::Command) -> An
         Verb::Ecosystem { choice, .. } => {
             run(&|it| verbs::plan::ecosystem(it, &choice.clone().into_flags()).answer(look))
         }
-        Verb::Explain { what, choice, .. } => match verbs::explain::code(&what, &world.codes) {
+        Verb::Explain { what, choice, .. } => match verbs::explain::code(&what, world.codes) {
             Some(told) => told.answer(look),
             None => run(&|it| verbs::explain::explain(it, &what, &choice).answer(look)),
         },

@@ -20,20 +20,20 @@ pub struct World {
     pub directory: PathBuf,
     /// How people start us, for the commands in our advice: `cargo xtask` or `roster`.
     pub program: &'static str,
-    /// The rules of the program's other verbs, for `explain`.
-    pub codes: Vec<Code>,
+    /// The error codes of its verbs beside the planning ones, which `explain` is to know.
+    pub codes: &'static [&'static [Code]],
 }
 
 impl World {
     /// The process's own world.
-    pub fn real(program: &'static str) -> Self {
+    pub fn real(program: &'static str, codes: &'static [&'static [Code]]) -> Self {
         Self {
             environment: Box::new(ProcessEnvironment),
             gpus: Box::new(Nvml),
             host: Host::look(),
             directory: std::env::current_dir().unwrap_or_default(),
             program,
-            codes: Vec::new(),
+            codes,
         }
     }
 }

@@ -70,4 +70,4 @@ pub use redact::Redactor;
 pub use runner::{Restart, Runner, Service};
 pub use settings::Settings;
 pub use tally::Tally;
-pub use vars::VariableFault;
+pub use vars::{VariableFault, Vars};

@@ -3,9 +3,9 @@
 
 use clap::CommandFactory;
 
-use super::hold;
+use super::{files, hold};
 use crate::{
-    Cli, codegen,
+    Cli, codegen, codes,
     workspace::{read, root},
 };
 
@@ -61,6 +61,25 @@ fn a_verb_that_the_readme_forgot_is_found() {
 fn generated_files_are_current() {
     let stale: Vec<_> = codegen::stale().into_iter().map(|(path, _)| path.display().to_string()).collect();
     hold("generated files are what the code says; type `cargo xtask codegen`", &stale);
+}
+
+#[test]
+fn no_code_means_two_things() {
+    for pair in planner::codes::all(codes::RUNTIME).windows(2) {
+        assert!(pair[0].id < pair[1].id, "{} has two rules", pair[0].id);
+    }
+}
+
+#[test]
+fn every_list_of_codes_is_on_the_page_of_codes() {
+    let known = planner::codes::all(codes::RUNTIME);
+    let mut forgotten = Vec::new();
+    for file in files().iter().filter(|it| it.path.starts_with("crates/") && it.path.ends_with("/codes.rs")) {
+        let ids = file.text.split("    id: \"").skip(1).filter_map(|it| it.split('"').next());
+        let unknown = ids.filter(|id| known.iter().all(|it| it.id != *id));
+        forgotten.extend(unknown.map(|id| format!("{id} of {}", file.path)));
+    }
+    hold("every list of codes is joined to the others, in xtask/src/codes.rs if nowhere else", &forgotten);
 }
 
 #[test]

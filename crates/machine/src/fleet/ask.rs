@@ -52,8 +52,7 @@ fn error(error: ClientError) -> Vec<Finding> {
 /// A refusal came over the wire, and so by the name of its rule.
 fn finding(refused: &Refused) -> Finding {
     let rule = |it: &Code| it.id == refused.code;
-    let ours = supervisor::codes::ALL.iter().copied().find(rule);
-    let code = ours.or_else(|| planner::codes::all().into_iter().find(rule)).unwrap_or(NOT_UNDERSTOOD);
+    let code = planner::codes::all(crate::say::CODES).into_iter().find(rule).unwrap_or(NOT_UNDERSTOOD);
     Finding {
         code,
         severity: Severity::Error,

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use clap::Args;
 use ecosystem::Ecosystem;
-use planner::World;
 use spec::notes::{Exit, Fault, Finding, Located};
 use supervisor::control::protocol::{Document, Report, Transition};
 use supervisor::control::{self, Control, Service, Socket, control};
@@ -93,7 +92,7 @@ fn begin(up: Up) -> Result<Exit, Vec<Finding>> {
         let signals = signals(control.clone(), reader, forced.clone(), talk.clone())
             .map_err(|it| io(&it.to_string()))?;
         let (status, _) = watch::channel(supervisor::FleetStatus::new());
-        let world = World::real("roster");
+        let world = crate::say::world();
         let printer = print(control, talk);
         let running = supervisor.serve(&ecosystem, &*world.environment, desk, &status);
         let running = async { tokio::join!(running, printer, control::serve(&socket, service)) };

@@ -5,6 +5,7 @@
 
 mod command_line;
 mod fleet;
+mod job;
 mod killed;
 mod support;
 mod worker;

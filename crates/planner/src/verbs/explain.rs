@@ -28,10 +28,9 @@ pub struct Explanation {
     pub lines: Vec<String>,
 }
 
-/// What an error code means, one of ours or of the `others`; `None` when the text is no code.
-pub(crate) fn code(what: &str, others: &[Code]) -> Option<Told<Explanation>> {
-    let all = crate::codes::all();
-    let code = all.iter().chain(others).find(|it| it.id.eq_ignore_ascii_case(what)).copied()?;
+/// What an error code means; `None` when the text is no code.
+pub(crate) fn code(what: &str, codes: &[&[Code]]) -> Option<Told<Explanation>> {
+    let code = crate::codes::all(codes).into_iter().find(|it| it.id.eq_ignore_ascii_case(what))?;
     let Code { id, title, exit, explanation } = code;
     let mut lines = vec![format!("{id}: {title}"), String::new()];
     lines.extend(explanation.lines().map(ToOwned::to_owned));

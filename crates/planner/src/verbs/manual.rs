@@ -42,7 +42,7 @@ pub(crate) fn man(folder: Option<&Path>, command: clap::Command) -> Told<String>
     }
 }
 
-/// The main page first, then one a command.
+/// The main page first, then one a command, however deep.
 fn pages(command: clap::Command) -> Vec<(String, String)> {
     let name = command.get_name().to_owned();
     let source = format!("{name} {}", command.get_version().unwrap_or_default());
@@ -55,12 +55,18 @@ fn pages(command: clap::Command) -> Vec<(String, String)> {
         let text = String::from_utf8_lossy(&bytes).replace("\n.br\n\n.br\n", "\n.sp\n");
         text.replace(".SH EXTRA\nExit codes:\n", ".SH EXIT STATUS\n")
     };
-    let of_verb = |it: &clap::Command| {
-        let full = format!("{name}-{}", it.get_name());
-        (format!("{full}.1"), render(it.clone().name(full).disable_help_flag(true)))
-    };
-    let verbs: Vec<_> = command.get_subcommands().filter(|it| !it.is_hide_set()).map(of_verb).collect();
-    std::iter::once((format!("{name}.1"), render(command))).chain(verbs).collect()
+    let mut pages = vec![(format!("{name}.1"), render(command.clone()))];
+    of_verbs(&name, &command, &mut |name, verb| pages.push((format!("{name}.1"), render(verb))));
+    pages
+}
+
+/// Every verb below a command, and every verb of that, under its whole name.
+fn of_verbs(name: &str, command: &clap::Command, tell: &mut dyn FnMut(&str, clap::Command)) {
+    for verb in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+        let full = format!("{name}-{}", verb.get_name());
+        tell(&full, verb.clone().name(full.clone()).disable_help_flag(true).disable_help_subcommand(true));
+        of_verbs(&full, verb, tell);
+    }
 }
 
 fn told(result: String, out: String, talk: String) -> Told<String> {

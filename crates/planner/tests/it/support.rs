@@ -103,7 +103,7 @@ impl Project {
             },
             directory: self.root().to_owned(),
             program: "roster",
-            codes: Vec::new(),
+            codes: &[],
         };
         planner::run(verb, &world, &Cli::command)
     }

@@ -120,7 +120,7 @@ impl Project {
             host: Host { cpu_cores: 16.try_into().unwrap(), memory_mib: 65_536.try_into().unwrap() },
             directory: self.root().to_owned(),
             program: "roster",
-            codes: Vec::new(),
+            codes: &[],
         };
         planner::run(read.unwrap_or_else(|it| panic!("{it}")).verb, &world, &Cli::command)
     }

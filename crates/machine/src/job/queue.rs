@@ -1,0 +1,184 @@
+//! Which queue is meant, and the way from a question to an answer.
+
+use std::process::ExitCode;
+
+use broker::{Broker as _, Error, JobId, Native, QueueName, Settings, Status};
+use planner::{Redactor, Told};
+use serde::Serialize;
+use spec::notes::{Code, Exit, Fault, Finding, Located};
+use spec::source::{Place, SourceText};
+use worker::Vars;
+
+use crate::codes;
+use crate::say::{self, Common};
+
+/// Which queue, and how to answer: what every verb takes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct At {
+    /// The Redis of the queue; left out, `REDIS_URL`, then `HUB_REDIS_URL`. With a password, use a variable: arguments can
+    /// be read by everyone on the machine
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    /// The queue; left out, `JOB_QUEUE`, then `jobs`
+    #[arg(long, value_name = "NAME")]
+    queue: Option<QueueName>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// A queue that was found, and what must not be told of its address.
+pub(super) struct Queue {
+    pub(super) broker: Native,
+    pub(super) name: QueueName,
+    pub(super) redactor: Redactor,
+    /// Where its address comes from.
+    from: Place,
+}
+
+/// An address, and where it comes from.
+struct Address {
+    url: String,
+    from: &'static str,
+}
+
+/// Nothing says where the queue is.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("nothing says where the queue's Redis is: neither `--redis`, `REDIS_URL` nor `HUB_REDIS_URL` is set")]
+struct NoAddress;
+
+impl Fault for NoAddress {
+    fn code(&self) -> Code {
+        codes::NO_ADDRESS
+    }
+    fn fix(&self) -> String {
+        "export REDIS_URL=redis://127.0.0.1:6379/0, with your own address".into()
+    }
+}
+
+impl At {
+    /// Asks the queue something and prints the answer.
+    pub(super) fn ask<T: Serialize>(
+        &self,
+        ask: impl AsyncFnOnce(&Queue) -> Result<Told<T>, Vec<Finding>>,
+    ) -> ExitCode {
+        self.common.say(self.told(ask))
+    }
+
+    /// Asks the queue something.
+    pub(super) fn told<T: Serialize>(
+        &self,
+        ask: impl AsyncFnOnce(&Queue) -> Result<Told<T>, Vec<Finding>>,
+    ) -> Told<T> {
+        let (name, address) = match self.read() {
+            Ok(found) => found,
+            Err(findings) => return Told::failed(findings, Redactor::default()),
+        };
+        let redactor = knowing(&address.url);
+        let from = SourceText::guarded(address.from, "").whole();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a thread can wait");
+        let answered = runtime.block_on(async {
+            let connected = Native::connect(&address.url, Settings::new(name.clone())).await;
+            let broker = connected.map_err(|error| findings(error, Some(&from)))?;
+            ask(&Queue { broker, name, redactor: redactor.clone(), from }).await
+        });
+        answered.unwrap_or_else(|findings| Told::failed(findings, redactor))
+    }
+
+    /// What flags and environment say, or everything that is wrong with them.
+    fn read(&self) -> Result<(QueueName, Address), Vec<Finding>> {
+        let environment = say::world().environment;
+        let mut vars = Vars::new(&*environment);
+        let flag = self.redis.clone().map(|url| Address { url, from: "--redis" });
+        let variable = |vars: &mut Vars<'_>, from| {
+            vars.secret(from).map(|url| Address { url: url.expose().clone(), from })
+        };
+        let address = flag
+            .or_else(|| variable(&mut vars, "REDIS_URL"))
+            .or_else(|| variable(&mut vars, "HUB_REDIS_URL"));
+        let queue = self.queue.clone().or_else(|| vars.parsed("JOB_QUEUE", "the name of a queue"));
+        vars.finish()?;
+        let address = address.ok_or_else(|| vec![Finding::error(Located::nowhere(NoAddress))])?;
+        Ok((queue.unwrap_or_else(|| "jobs".parse().expect("`jobs` is the name of a queue")), address))
+    }
+}
+
+impl Queue {
+    /// An answer without findings.
+    pub(super) fn answer<T>(&self, result: T, out: String, talk: String) -> Told<T> {
+        let (exit, findings, redactor) = (Exit::Ok, vec![], self.redactor.clone());
+        Told { result: Some(result), out, talk, exit, findings, redactor }
+    }
+
+    /// Everything that an error of the broker says.
+    pub(super) fn findings(&self, error: Error) -> Vec<Finding> {
+        findings(error, Some(&self.from))
+    }
+
+    /// A job, if it is known.
+    pub(super) async fn status(&self, id: &JobId) -> Result<Option<Status>, Vec<Finding>> {
+        self.broker.status(id).await.map_err(|it| self.findings(it))
+    }
+}
+
+/// That nobody knows such a job.
+pub(super) fn unknown(id: &JobId) -> Finding {
+    Finding::error(Located::nowhere(Error::Unknown { id: id.clone() }))
+}
+
+/// Everything that an error of the broker says, each reason by itself; what is about the address, at its place.
+fn findings(error: Error, from: Option<&Place>) -> Vec<Finding> {
+    let place = |it: Finding| Finding { place: from.cloned(), ..it };
+    match error {
+        Error::Refused { refusals, .. } => spec::notes::errors(refusals.into_iter().map(Located::nowhere)),
+        Error::Unknown { .. } | Error::Full { .. } | Error::Foreign { .. } => {
+            vec![Finding::error(Located::nowhere(error))]
+        }
+        _ => vec![place(Finding::error(Located::nowhere(error)))],
+    }
+}
+
+/// Knows an address and the password in it, as it stands there and as it is meant.
+fn knowing(url: &str) -> Redactor {
+    let mut redactor = Redactor::default();
+    let after = url.split_once("://").map_or(url, |(_, rest)| rest);
+    if let Some((login, _)) = after.rsplit_once('@') {
+        let password = login.split_once(':').map_or(login, |(_, password)| password);
+        redactor.learn(login);
+        redactor.learn(password);
+        redactor.learn(&decoded(password));
+        redactor.learn(url);
+    }
+    redactor
+}
+
+/// A text without its percent-encoding; what is not encoded well is left as it is.
+fn decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|it| std::str::from_utf8(it).ok());
+        let byte = digits.filter(|_| *first == b'%').and_then(|it| u8::from_str_radix(it, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = &after[if byte.is_some() { 2 } else { 0 }..];
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_known_in_every_form() {
+        for url in ["redis://anna:can%40ary@hub:6379/0", "rediss://:can%40ary@hub"] {
+            let told = knowing(url).text(&format!("{url} can%40ary can@ary hub"));
+            assert!(!told.contains("ary") && told.ends_with("hub"), "{told}");
+        }
+        assert_eq!(
+            knowing("redis://127.0.0.1:6379").text("redis://127.0.0.1:6379"),
+            "redis://127.0.0.1:6379"
+        );
+        assert_eq!(decoded("%4"), "%4");
+        assert_eq!(decoded("%zz%41"), "%zzA");
+    }
+}

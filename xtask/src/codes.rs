@@ -1,0 +1,16 @@
+//! The error codes of the runtime crates, for `explain` and `docs/errors.md`. This crate may not import them, for it stays
+//! light; but their `codes.rs` name nothing except `spec`, so they are read as modules of this one.
+
+use spec::notes::Code;
+
+#[path = "../../crates/broker/src/codes.rs"]
+mod broker;
+#[path = "../../crates/machine/src/codes.rs"]
+mod machine;
+#[path = "../../crates/supervisor/src/codes.rs"]
+mod supervisor;
+#[path = "../../crates/worker/src/codes.rs"]
+mod worker;
+
+/// All of them.
+pub(crate) const RUNTIME: &[&[Code]] = &[broker::ALL, machine::ALL, supervisor::ALL, worker::ALL];
