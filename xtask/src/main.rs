@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod codegen;
 mod codes;
+mod image;
 #[cfg(not(feature = "e2e"))]
 mod light;
 mod setup;
@@ -37,6 +38,9 @@ enum Verb {
     Ci,
     /// Write the files that are generated from code
     Codegen(codegen::Args),
+    /// Build the images of a machine
+    #[command(subcommand)]
+    Image(image::Verb),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Verb),
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::run(&args),
         Verb::Ci => ci::run(),
         Verb::Codegen(args) => codegen::run(&args),
+        Verb::Image(verb) => image::run(&verb),
         Verb::Bench(verb) => bench::run(&verb),
     };
     done.unwrap_or_else(|error| {

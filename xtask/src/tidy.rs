@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::workspace::{command, output, root};
 
 mod closure;
+mod images;
 mod law;
 mod manifests;
 mod promises;
