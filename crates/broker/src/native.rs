@@ -4,10 +4,10 @@
 //! scripts know lines, dates and numbers. What requirements mean, they do not know: which signatures a class takes is
 //! judged here ([`Native::learn`]) and written down for all workers of the class.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{AsyncCommands, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
-use tokio::sync::Mutex;
+use redis::{AsyncCommands, FromRedisValue};
 use tokio::time::Instant;
 
 use crate::broker::{
@@ -27,18 +27,22 @@ use crate::signature::Signature;
 
 mod audit;
 mod blocking;
+mod calls;
 mod limits;
 mod link;
 mod list;
 mod look;
+mod meet;
 mod scripts;
 mod submit;
 mod wire;
 
 use blocking::Blocking;
+use calls::Calls;
 use link::Link;
 pub use link::{Address, AddressFault};
-use scripts::{Call, Script, Scripts};
+use meet::{Ask, Meeting};
+use scripts::{Call, Script};
 use wire::{foreign, parsed};
 
 /// Entries of one read that is not in a script.
@@ -50,76 +54,32 @@ const REPLAYED: usize = 16;
 /// Bytes of results and messages in one call.
 const TEXTS: usize = 128 * 1024;
 
-/// The answer of `exchange.lua`.
-type Exchanged = (Vec<i64>, Vec<String>, Vec<String>, String, String, String);
-
 /// A broker on Redis.
 pub struct Native {
     settings: Settings,
-    /// `{queue}:`, with which every key begins.
-    prefix: String,
-    scripts: Scripts,
+    calls: Arc<Calls>,
     connection: Link,
     blocking: Blocking,
-    chance: Mutex<fastrand::Rng>,
+    meeting: Arc<Meeting>,
 }
 
 impl Native {
     /// Connects. From then on the connection opens itself again: docs/broker.md tells how, under Addresses.
     pub async fn connect(url: &str, settings: Settings) -> Result<Self, Error> {
-        let prefix = format!("{{{}}}:", settings.queue);
-        let connection = Link::open(url.parse()?, format!("{prefix}m")).await?;
-        Ok(Self {
-            prefix,
-            scripts: Scripts::new(),
-            blocking: Blocking::new(connection.clone()),
-            connection,
-            chance: Mutex::new(settings.chance()),
-            settings,
-        })
+        let calls = Arc::new(Calls::new(&settings));
+        let connection = Link::open(url.parse()?, format!("{}m", calls.prefix)).await?;
+        let (blocking, meeting) =
+            (Blocking::new(connection.clone()), Meeting::new(calls.clone(), connection.clone()));
+        Ok(Self { settings, calls, connection, blocking, meeting })
     }
 
     fn key(&self, rest: impl std::fmt::Display) -> String {
-        format!("{}{rest}", self.prefix)
+        format!("{}{rest}", self.calls.prefix)
     }
 
     /// Runs a script that may be carried out twice, where its first answer was lost.
     async fn run<T: FromRedisValue>(&self, script: &Script, call: Call) -> Result<T, Error> {
-        self.run_over(self.connection.clone(), script, call).await
-    }
-
-    /// Runs a script. `EVALSHA`; where the server has forgotten the script, it is loaded again.
-    async fn run_over<T: FromRedisValue>(
-        &self,
-        mut connection: Link,
-        script: &Script,
-        call: Call,
-    ) -> Result<T, Error> {
-        let roll = self.chance.lock().await.f64();
-        let command = self.command(script, roll, call);
-        let answer: RedisResult<T> = command.query_async(&mut connection).await;
-        match answer {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                script.code.prepare_invoke().load_async(&mut connection).await?;
-                Ok(command.query_async(&mut connection).await?)
-            }
-            answer => Ok(answer?),
-        }
-    }
-
-    /// The call of a script, with the settings with which every script begins.
-    fn command(&self, script: &Script, roll: f64, call: Call) -> redis::Cmd {
-        let (mut command, it) = (redis::cmd("EVALSHA"), &self.settings);
-        // The second is the door: a key that is never written, for ACLs to say who may run what.
-        command
-            .arg(script.code.get_hash())
-            .arg(2)
-            .arg(&self.prefix)
-            .arg(self.key(format_args!("run:{}", script.name)));
-        command.arg(it.max_crashes).arg(ms(it.backoff.base)).arg(ms(it.backoff.most));
-        command.arg(ms(it.dead_ttl)).arg(ms(it.class_ttl)).arg(ms(it.events_ttl));
-        command.arg(ms(it.sweep_every)).arg(roll).arg(ms(it.signature_ttl)).arg(call.0);
-        command
+        self.calls.run(self.connection.clone(), script, call).await
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Error> {
@@ -135,35 +95,27 @@ impl Native {
         want: Want,
         (woken, waits): (bool, bool),
     ) -> Result<(Exchange, Option<Duration>), Error> {
-        let call = Call::default()
-            .and(worker.id.as_str())
-            .and(worker.class())
-            .and(ms(want.lease))
-            .and(want.most.min(MAX_BATCH))
-            .and(u8::from(woken))
-            .and(u8::from(waits))
-            .and(done.len());
-        let call = done.iter().fold(call, |call, (ticket, outcome)| {
+        let done = done.iter().map(|(ticket, outcome)| {
             let (letter, text) = match outcome {
-                Outcome::Success(result) => ("S", result.to_string()),
-                Outcome::Failure { retryable: true, message } => ("F", message.clone()),
-                Outcome::Failure { retryable: false, message } => ("P", message.clone()),
-                Outcome::HandBack => ("H", String::new()),
-                Outcome::Stopped => ("X", String::new()),
+                Outcome::Success(result) => ('S', result.to_string()),
+                Outcome::Failure { retryable: true, message } => ('F', message.clone()),
+                Outcome::Failure { retryable: false, message } => ('P', message.clone()),
+                Outcome::HandBack => ('H', String::new()),
+                Outcome::Stopped => ('X', String::new()),
             };
-            call.and(&ticket.id).and(ticket.fence).and(letter).and(text)
+            (ticket.clone(), letter, text)
         });
+        let done: Vec<_> = done.collect();
         // A success can be told again. Of another outcome nobody would know the second time whether it was heard the first.
-        let twice = done.iter().all(|(_, outcome)| matches!(outcome, Outcome::Success(_)));
-        let connection = if twice { self.connection.clone() } else { self.connection.once() };
-        let (heard, claims, learn, from, upto, next): Exchanged =
-            self.run_over(connection, &self.scripts.exchange, call).await?;
-        let done = heard.iter().map(|it| if *it == 1 { Ok(()) } else { Err(Rejection::Stale) }).collect();
-        let claims = self.readable(worker, &claims).await?;
-        if !learn.is_empty() {
-            self.learn(worker, &learn, &from, &upto).await?;
+        let twice = done.iter().all(|(_, letter, _)| *letter == 'S');
+        let ask =
+            Ask { worker: worker.id.clone(), most: want.most.min(MAX_BATCH), woken, waits, twice, done };
+        let told = self.meeting.exchange((worker.class(), ms(want.lease)), ask).await?;
+        if let Some((from, upto, signatures)) = told.judge {
+            self.learn(worker, &signatures, &from, &upto).await?;
         }
-        let next: i64 = parsed(&next, "exchange")?;
+        let done = told.heard.into_iter().map(|it| if it { Ok(()) } else { Err(Rejection::Stale) }).collect();
+        let (claims, next) = (self.readable(worker, &told.claims).await?, told.next);
         Ok((Exchange { done, claims }, u64::try_from(next).ok().map(Duration::from_millis)))
     }
 
@@ -171,12 +123,11 @@ impl Native {
     /// its worker and the jobs beside it go on.
     async fn readable(&self, worker: &Worker, parts: &[String]) -> Result<Vec<Claim>, Error> {
         let (mut claims, mut unreadable) = (Vec::new(), Vec::new());
-        for parts in parts.chunks_exact(7) {
-            match wire::claim(parts) {
+        for parts in parts.chunks_exact(wire::CLAIM) {
+            match wire::claim(&parts[0], &parts[1]) {
                 Ok(claim) => claims.push(claim),
                 Err(error) => {
-                    let ticket =
-                        Ticket { id: parsed(&parts[0], "claim")?, fence: parsed(&parts[1], "claim")? };
+                    let ticket = wire::ticket(&parts[0])?;
                     let message = error.to_string();
                     unreadable.push((ticket, Outcome::Failure { retryable: false, message }));
                 }
@@ -211,7 +162,7 @@ impl Native {
                 call = call.and(&pair[0]).and(document);
             }
         }
-        self.run::<redis::Value>(&self.scripts.learn, call).await.map(drop)
+        self.run::<redis::Value>(&self.calls.scripts.learn, call).await.map(drop)
     }
 }
 
@@ -269,7 +220,7 @@ impl Broker for Native {
         for tickets in tickets.chunks(LEASES) {
             let call = Call::default().and(worker.class()).and(ms(lease));
             let call = tickets.iter().fold(call, |call, it| call.and(&it.id).and(it.fence));
-            let told: Vec<String> = self.run(&self.scripts.renew, call).await?;
+            let told: Vec<String> = self.run(&self.calls.scripts.renew, call).await?;
             for pair in told.chunks_exact(2) {
                 renewals.push(match &*pair[0] {
                     "" => Renewal::Lost,
@@ -284,12 +235,12 @@ impl Broker for Native {
         let news =
             serde_json::to_string(&News::Progress(progress.bounded())).map_err(|_| foreign("progress"))?;
         let call = Call::default().and(&ticket.id).and(ticket.fence).and(news);
-        let heard: u8 = self.run(&self.scripts.progress, call).await?;
+        let heard: u8 = self.run(&self.calls.scripts.progress, call).await?;
         Ok(if heard == 1 { Ok(()) } else { Err(Rejection::Stale) })
     }
 
     async fn cancel(&self, id: &JobId) -> Result<Cancel, Error> {
-        let told: String = self.run(&self.scripts.cancel, Call::default().and(id)).await?;
+        let told: String = self.run(&self.calls.scripts.cancel, Call::default().and(id)).await?;
         match &*told {
             "cancelled" => Ok(Cancel::Cancelled),
             "asked" => Ok(Cancel::Asked),
@@ -311,7 +262,8 @@ impl Broker for Native {
             let most = REPLAYED.min(MAX_REPLAY - replayed.len());
             let call = kinds.iter().fold(Call::default().and(most).and(one), |call, it| call.and(it.word()));
             // The second time would tell only of jobs that the first had left.
-            let ids: Vec<String> = self.run_over(self.connection.once(), &self.scripts.replay, call).await?;
+            let ids: Vec<String> =
+                self.calls.run(self.connection.once(), &self.calls.scripts.replay, call).await?;
             let last = ids.len() < REPLAYED;
             for id in ids {
                 replayed.push(parsed(&id, "replay")?);
@@ -337,13 +289,13 @@ impl Broker for Native {
     }
 
     async fn sweep(&self) -> Result<Swept, Error> {
-        let (expired, due): (usize, usize) = self.run(&self.scripts.sweep, Call::default()).await?;
+        let (expired, due): (usize, usize) = self.run(&self.calls.scripts.sweep, Call::default()).await?;
         Ok(Swept { expired, due })
     }
 
     async fn pause(&self, paused: bool) -> Result<(), Error> {
         let call = Call::default().and(u8::from(paused));
-        self.run::<redis::Value>(&self.scripts.pause, call).await.map(drop)
+        self.run::<redis::Value>(&self.calls.scripts.pause, call).await.map(drop)
     }
 
     async fn limit(&self, key: &LimitKey, limit: Option<Limit>) -> Result<(), Error> {

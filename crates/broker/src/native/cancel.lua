@@ -1,9 +1,10 @@
 -- Stops a job. ARGV: id. Returns 'cancelled', 'asked', 'finished' or 'unknown'.
-local id = ARGV[FIRST]
+local id = ARGV[2]
 local j, h = look(id), lines().head(id)
 if not h then return 'unknown' end
 if j.state == 'r' then
   call('HSET', Q .. 'j:' .. id, 'x', '1')
+  call('HDEL', Q .. 'j:' .. id, 'L')
   call('PUBLISH', Q .. 'cancel', id)
   return 'asked'
 end

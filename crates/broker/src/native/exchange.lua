@@ -1,264 +1,266 @@
--- Finishes jobs and claims the next. ARGV: worker, class, lease, most, whether it was woken, whether it will wait, the number
--- done; then of each: id, fence, outcome (S succeeded, F failed, P failed for good, H handed back, X stopped), text (the
--- result or the message).
--- Returns: for each done 1 or 0; of each claim id, fence, document with its head, attempts, crashes, until, deadline;
--- signatures that the class has not judged (id, document or a job of it); the numbers up to which it has and will have;
--- milliseconds until something happens by itself, 0 to ask again at once, -1 for nothing.
-local worker, class, lease = ARGV[FIRST], ARGV[FIRST + 1], tonumber(ARGV[FIRST + 2])
-local most, woken, done = tonumber(ARGV[FIRST + 3]), ARGV[FIRST + 4] == '1', tonumber(ARGV[FIRST + 6])
-local at, heard = FIRST + 7, {}
+-- Finishes jobs and claims the next, for workers of one class. ARGV: class, lease, a number: 1 if one was woken and 2 if one will
+-- wait, how many ask, then (worker, most) of each; of each job done: id, fence, outcome (S succeeded, F failed, P failed for
+-- good, H handed back, X stopped), text (the result or the message). Claims go to the first until it has its most, and so on.
+-- Returns a line, `<milliseconds until something happens by itself, 0 to ask again at once, -1 for nothing> <for each done 1 or
+-- 0>`; then of each claim a line, `<id> <fence> <attempts> <crashes> <until> <deadline>`, and the document with its head. Where the
+-- class has signatures to judge, ` <number up to which it has> <and will have>` ends the first line, and of each of them the id and
+-- the document, or a job of it, follow instead.
+--
+-- A job is done by one call of this, or by a part of one, so what most calls do is written out here in one go: making and
+-- calling functions would take as long as Redis needs for the commands. What is not common is in `rare`.
+local argv = ARGV
+local class, lease, flags, asks = argv[2], argv[3], argv[4], argv[5] + 0
+-- Who gets the next claim, how many more it may get, and how many all together.
+local whose, worker, left = 6, argv[6], argv[7] + 0
+local most = left
+for n = 2, asks do most = most + argv[2 * n + 5] end
+local weight, events, R, stamp, woken = 0, {}, nil, text('%d', now), flags == '1' or flags == '3'
 
-local m = call('HMGET', META, 'bytes', 'fence', 'paused', 'swept', 'signatures', 'news', 'v:' .. class, 't:' .. class,
-  'n:' .. class)
--- It rises with the clock: a server that has lost its last writes, or a replica that never had them, would otherwise give
--- the same fence to another worker, and hear the one from before.
-local fence, cursor = math.max(tonumber(m[2] or '0'), now * 1000), tonumber(m[9] or '0')
--- Fields of META to be written at the end.
-local meta = {}
-local function note(field, value)
-  meta[#meta + 1] = field
-  meta[#meta + 1] = value
-end
+local m = call('HMGET', META, 'bytes', 'fence', 'sweep', 'news', 'c:' .. class)
+local news = m[4] or '0'
 
-local over = {}
-for n = 1, done do
-  local id, ticket, outcome, said = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  at = at + 4
-  local j = look(id)
-  local ours = j.state == 'r' and j.fence == ticket
-  -- A success that is told again, because the answer was lost, is no news and no lie.
-  local again = j.state == 'S' and j.fence == ticket and outcome == 'S' and call('HGET', Q .. 'j:' .. id, 'R') == said
-  heard[n] = (ours or again) and 1 or 0
-  if ours then
+local heard, over = '', {}
+for at = 6 + 2 * asks, #argv, 4 do
+  local id, ticket, outcome, said = argv[at], argv[at + 1], argv[at + 2], argv[at + 3]
+  local hash = Q .. 'j:' .. id
+  local j = call('HMGET', hash, 's', 'f', 'L', 'b')
+  if j[1] == 'r' and j[2] == ticket then
+    heard = heard .. '1'
     over[#over + 1] = id
-    if j.key then lines().leave(id, j.key) end
-    if outcome == 'S' then
-      ended(j, j.ttl, '{"event":"succeeded"}', 's', 'S', 'R', said)
-    elseif outcome == 'X' or (j.cancel and outcome == 'H') then
-      cancelled(j)
-    elseif j.cancel then
-      ended(j, j.ttl, '{"event":"cancelled"}', 's', 'C', 'E', said)
-    elseif outcome == 'H' then
-      running().returned(j)
+    local ttl = j[3]
+    if outcome ~= 'S' or not ttl or ttl == '0' then
+      R = R or rare(now)
+      R.finish(id, outcome, said)
     else
-      running().failed(j, outcome == 'F', said)
+      -- As `ended` does it.
+      weight = weight - (j[4] or 0)
+      call('HSET', hash, 's', 'S', 'R', said, 'z', stamp)
+      call('PEXPIRE', hash, ttl)
+      call('PEXPIRE', Q .. 'b:' .. id, ttl)
+      events[#events + 1] = id .. ' {"event":"succeeded"}'
     end
+  else
+    -- A success that is told again, because the answer was lost, is no news and no lie.
+    local again = j[1] == 'S' and j[2] == ticket and outcome == 'S' and call('HGET', hash, 'R') == said
+    heard = heard .. (again and '1' or '0')
   end
 end
 if over[1] then call('ZREM', LEASES, unpack(over)) end
-if made then made.flush() end
+if R then news = R.flush() or news end
 
-local claims, count, leases, learn, upto = {}, 0, {}, {}, '0'
+local told, count, wait = { '' }, 0, '-1'
+-- Fields of META to be written at the end.
+local note = {}
+
+if most > 0 then
+  local _, _, judged, cursor, due, unsure = find(m[5] or '0 - 0 +', '^(%d+) (%S+) (%d+)( ?%+?)$')
+  -- Whatever is new to a class has a higher number than the last news that it has read.
+  local signatures, paused, known = judged, false, cursor == news and unsure == ''
+  if not known then
+    local said = call('HMGET', META, 'signatures', 'paused')
+    signatures, paused = said[1] or '0', said[2] == '1'
+    unsure = paused and ' +' or ''
+    -- A new class reads all lines when it judges them; only what comes later is news.
+    if cursor == '-' then cursor = news end
+  end
+  if now >= due + 0 then
+    -- Often enough that a class which claims never looks gone.
+    R = R or rare(now)
+    call('ZADD', Q .. 'c', stamp, class)
+    due, known = text('%d', now + R.setting('class_ttl') / 4), false
+  end
+
+  if tonumber(judged) < tonumber(signatures) then
+    -- Ask the worker first: what it has not judged may be better than what it could claim.
+    R = R or rare(now)
+    told = R.unjudged(judged, signatures)
+    wait, unsure = '0', ' +'
+  else
+    -- A fence rises with the clock: a server that has lost its last writes, or a replica that never had them, would
+    -- otherwise give the same fence to another worker, and hear the one from before.
+    local fence = math.max(tonumber(m[2] or '0'), now * 1000)
+    local heads, leases, given = Q .. 'h:' .. class, {}, 0
+    local more, swept = false, false
+    -- The time that the last job's attempt may take, and when its lease and it will be over.
+    local allowed, till, over_at = false, nil, nil
+    if paused or now >= (m[3] or 0) + 0 then
+      R = R or rare(now)
+      local newest = R.sweep()
+      if newest then news, unsure, known = newest, ' +', false end
+      swept = true
+    end
+    for turn = 1, paused and 0 or 2 do
+      -- What is new of the lines that the class takes from.
+      if cursor ~= news then
+        local page, better = call('ZRANGEBYSCORE', Q .. 'news', '(' .. cursor, 'inf', 'WITHSCORES', 'LIMIT', 0, 32), {}
+        for n = 1, #page, 2 do
+          if call('ZSCORE', Q .. 'q:' .. page[n], class) then
+            local first = call('ZRANGE', Q .. 'w:' .. page[n], 0, 0, 'WITHSCORES')
+            if first[1] then
+              better[#better + 1] = first[2]
+              better[#better + 1] = page[n]
+            end
+          end
+        end
+        if better[1] then call('ZADD', heads, 'LT', unpack(better)) end
+        more = #page == 64
+        cursor = more and page[64] or news
+      end
+
+      -- The best jobs of all lines that the class takes from: from the best line as many as are not worse than the head of
+      -- the next. A head may be listed better than it is; it is put right when that matters.
+      local looks, vie = most + 24, false
+      while count < most and given <= 262144 do
+        local top, sig, rival, bound
+        if vie then
+          top = call('ZRANGE', heads, 0, 1, 'WITHSCORES')
+          sig, rival, bound = top[1], top[3], top[4]
+        else
+          top = call('ZRANGE', heads, 0, 1)
+          sig, rival = top[1], top[2]
+        end
+        if not sig then break end
+        if looks == 0 then
+          more = true
+          break
+        end
+        looks = looks - 1
+        local line, free, limit, step, ids, popped = Q .. 'w:' .. sig, most - count, nil, 1, nil, false
+        if rival then
+          -- Where lines vie, one seldom gives more than its best.
+          limit, step, vie = tonumber(bound or call('ZSCORE', heads, rival)), 2, true
+          ids = call('ZRANGE', line, 0, 1, 'WITHSCORES')
+        elseif free == 1 and not woken then
+          popped, ids = true, call('ZPOPMIN', line)
+        else
+          -- Nothing to compare with; a score as text takes as long as a small command.
+          ids = call('ZRANGE', line, 0, free)
+        end
+        local first, mine, grouped = ids[1], {}, false
+        if not first then
+          call('ZREM', heads, sig)
+        elseif limit and tonumber(ids[2]) > limit then
+          call('ZADD', heads, ids[2], sig)
+        elseif string.byte(first) == 64 then
+          R = R or rare(now)
+          if popped then call('ZADD', line, ids[2], first) end
+          mine[1] = R.take(sig, first, (popped or limit) and ids[2] or call('ZSCORE', line, first))
+          grouped = true
+        else
+          mine[1] = first
+          for n = 1 + step, free > 1 and #ids or 0, step do
+            if #mine == free or string.byte(ids[n]) == 64 or (limit and tonumber(ids[n + 1]) > limit) then break end
+            mine[#mine + 1] = ids[n]
+          end
+        end
+
+        local taken, last = 0, #mine
+        while taken < last and given <= 262144 do
+          local bodies
+          if last == 1 then
+            bodies = { call('GET', Q .. 'b:' .. mine[1]) }
+          else
+            -- A few at once: none of them says before how long it is.
+            local names = {}
+            for n = taken + 1, math.min(taken + 4, last) do names[#names + 1] = Q .. 'b:' .. mine[n] end
+            bodies = call('MGET', unpack(names))
+          end
+          for n = 1, #bodies do
+            local body, id = bodies[n], mine[taken + 1]
+            taken = taken + 1
+            if body then
+              -- The rest of its head, from within the signature: see lines.lua.
+              local _, length, timeout, ttl, key = find(body, '^%x* %d+ (%d+) (%d+) ?([^\n]*)\n', 48)
+              if timeout ~= allowed then
+                allowed = timeout
+                local ends = now + (timeout or 0)
+                over_at, till = text('%d', ends), text('%d', math.min(now + lease, ends))
+              end
+              while left == 0 do
+                whose = whose + 2
+                worker, left = argv[whose], argv[whose + 1] + 0
+              end
+              left = left - 1
+              fence = fence + 1
+              local ticket, attempts, crashes = text('%d', fence), '0', '0'
+              local new = call('HSET', Q .. 'j:' .. id, 's', 'r', 'f', ticket, 'o', worker, 'u', till, 'e', over_at, 'L',
+                ttl or '0', 'b', text('%d', #body - (length or 0)))
+              if new < 7 or (key and key ~= '') then
+                R = R or rare(now)
+                attempts, crashes = R.start(id, key or '')
+              end
+              leases[2 * count + 1], leases[2 * count + 2] = till, id
+              count = count + 1
+              told[2 * count] =
+                id .. ' ' .. ticket .. ' ' .. attempts .. ' ' .. crashes .. ' ' .. till .. ' ' .. over_at
+              told[2 * count + 1] = body
+              given = given + #body
+            end
+          end
+        end
+
+        if taken > 0 and not (popped or grouped) then
+          if taken == 1 then call('ZREM', line, first) else call('ZREMRANGEBYRANK', line, 0, taken - 1) end
+          local n = taken * step + 1
+          if not ids[n] then
+            -- A full page says nothing of what follows; its head is looked at again.
+            if taken < (limit and 2 or free + 1) then call('ZREM', heads, sig) end
+          elseif limit and tonumber(ids[n + 1]) > limit then
+            call('ZADD', heads, ids[n + 1], sig)
+          end
+        end
+      end
+
+      if count > 0 or more or swept or turn == 2 then break end
+      R = R or rare(now)
+      local newest = R.sweep()
+      if newest then news, unsure, known = newest, ' +', false end
+    end
+
+    if count > 0 then
+      note = { 'fence', text('%d', fence) }
+      call('ZADD', LEASES, unpack(leases))
+      local sig = woken and call('ZRANGE', heads, 0, 0)[1]
+      if sig then
+        R = R or rare(now)
+        R.pass(class, sig)
+      end
+    elseif more then
+      wait = '0'
+    else
+      local soonest = -1
+      for _, dates in ipairs({ Q .. 'd', LEASES, Q .. 'ks' }) do
+        local first = call('ZRANGE', dates, 0, 0, 'WITHSCORES')
+        if first[1] and first[2] ~= 'inf' then
+          local left = math.max(tonumber(first[2]) - now, 1)
+          if soonest < 0 or left < soonest then soonest = left end
+        end
+      end
+      wait = text('%d', soonest)
+      -- A little longer than it will wait: the answer has to get there.
+      if flags > '1' then
+        R = R or rare(now)
+        call('ZADD', Q .. 'idle', now + R.setting('sweep_every') + 1000, class)
+      end
+    end
+  end
+  if not known then
+    note[#note + 1] = 'c:' .. class
+    note[#note + 1] = judged .. ' ' .. cursor .. ' ' .. due .. unsure
+  end
+end
 
 -- Writes down what is left and answers.
-local function answer(next)
-  if weight ~= 0 then note('bytes', (m[1] or 0) + weight) end
-  weight = 0
-  if leases[1] then
-    note('fence', text('%d', fence))
-    call('ZADD', LEASES, unpack(leases))
-  end
-  if meta[1] then call('HSET', META, unpack(meta)) end
-  settle()
-  return { heard, claims, learn, m[7] or '0', upto, tostring(next) }
+if R then
+  local more_weight, more_events = R.gathered()
+  weight = weight + more_weight
+  events[#events + 1] = more_events
 end
-if most == 0 then return answer(-1) end
-
--- Often enough that a class which claims never looks gone.
-if now - (m[8] or 0) >= ARGV[5] / 4 then
-  call('ZADD', Q .. 'c', now, class)
-  note('t:' .. class, now)
+if weight ~= 0 then
+  note[#note + 1] = 'bytes'
+  note[#note + 1] = text('%d', (m[1] or 0) + weight)
 end
-if not m[9] then
-  -- It reads all lines when it judges them; only what comes later is news.
-  cursor = tonumber(made and made.news or m[6] or '0')
-  note('n:' .. class, cursor)
-end
-
-local judged, signatures = tonumber(m[7] or '0'), tonumber(m[5] or '0')
-if judged < signatures then
-  -- Ask the worker first: what it has not judged may be better than what it could claim.
-  local page = call('ZRANGEBYSCORE', Q .. 'so', '(' .. judged, 'inf', 'WITHSCORES', 'LIMIT', 0, 32)
-  for n = 1, #page, 2 do
-    local sig = page[n]
-    local document = call('HGET', Q .. 's', sig)
-    if document == '' then
-      -- It was forgotten, and a job came back: a job tells it again.
-      local id = call('ZRANGE', Q .. 'w:' .. sig, 0, 0)[1]
-      if id and string.byte(id) == 64 then
-        id = call('ZRANGE', Q .. 'g:' .. string.sub(id, 2) .. ':' .. sig, 0, 0)[1]
-      end
-      document = id and call('GET', Q .. 'b:' .. id)
-    end
-    if document then
-      learn[#learn + 1] = sig
-      learn[#learn + 1] = document
-    else
-      -- The next job of it brings it back.
-      call('ZREM', Q .. 'su', sig)
-      call('ZREM', Q .. 'so', sig)
-      call('HDEL', Q .. 's', sig)
-    end
-  end
-  upto = #page == 64 and page[64] or tostring(signatures)
-  return answer(0)
-end
-
-local heads = Q .. 'h:' .. class
-
--- Reads what is new of the lines that the class takes from. Returns true if there is more.
-local function read()
-  local newest = tonumber(made and made.news or m[6] or '0')
-  if cursor >= newest then return false end
-  local page, better = call('ZRANGEBYSCORE', Q .. 'news', '(' .. cursor, 'inf', 'WITHSCORES', 'LIMIT', 0, 32), {}
-  for n = 1, #page, 2 do
-    if call('ZSCORE', Q .. 'q:' .. page[n], class) then
-      local first = call('ZRANGE', Q .. 'w:' .. page[n], 0, 0, 'WITHSCORES')
-      if first[1] then
-        better[#better + 1] = first[2]
-        better[#better + 1] = page[n]
-      end
-    end
-  end
-  if better[1] then call('ZADD', heads, 'LT', unpack(better)) end
-  cursor = #page == 64 and tonumber(page[64]) or newest
-  note('n:' .. class, cursor)
-  return #page == 64
-end
-
-local given = 0
-
--- Gives a job that is taken from its line.
-local function give(id)
-  local body = call('GET', Q .. 'b:' .. id)
-  if not body then return end
-  local _, length, timeout, ttl, key = string.find(body, '^%d+ %-?%d+ %x+ %d+ (%d+) (%d+) ?([^\n]*)\n')
-  fence = fence + 1
-  local deadline = now + (timeout or 0)
-  -- Each is needed as text several times.
-  local ticket, till, over = text('%d', fence), text('%d', math.min(now + lease, deadline)), text('%d', deadline)
-  local hash, attempts, crashes = Q .. 'j:' .. id, '0', '0'
-  local new = call('HSET', hash, 's', 'r', 'f', ticket, 'o', worker, 'u', till, 'e', over, 'L', ttl or '0', 'b',
-    text('%d', #body - (length or 0)))
-  if new < 7 then attempts, crashes = running().counters(id) end
-  if key and key ~= '' then
-    call('HSET', hash, 'k', key)
-    lines().start(id, key)
-  end
-  leases[2 * count + 1], leases[2 * count + 2] = till, id
-  local n = 7 * count
-  claims[n + 1], claims[n + 2], claims[n + 3], claims[n + 4] = id, ticket, body, tostring(attempts)
-  claims[n + 5], claims[n + 6], claims[n + 7] = tostring(crashes), till, over
-  count = count + 1
-  given = given + #body
-end
-
--- Gives the best job of the group whose token stands first in a line.
-local function give_group(sig, token, score)
-  local key, line = string.sub(token, 2), Q .. 'w:' .. sig
-  local open, at = lines().room(key)
-  if not open then
-    -- Back when a slot is free or its time has come.
-    call('ZREM', line, token)
-    call('ZADD', Q .. 'y:' .. key, 0, sig)
-    call('ZADD', Q .. 'ks', at or 'inf', key)
-    return
-  end
-  local group = Q .. 'g:' .. key .. ':' .. sig
-  local first = call('ZRANGE', group, 0, 1, 'WITHSCORES')
-  if first[1] and tonumber(first[2]) > tonumber(score) then
-    call('ZADD', line, first[2], token)
-    return
-  end
-  if first[1] then
-    call('ZREM', group, first[1])
-    give(first[1])
-  end
-  if first[3] then
-    call('ZADD', line, first[4], token)
-  else
-    call('ZREM', line, token)
-    lines().emptied(key, sig)
-  end
-end
-
--- Gives the best jobs of all lines that the class takes from: from the best line as many as are not worse than the head of
--- the next. A head may be listed better than it is; it is put right when that matters. Returns true if it has looked often
--- enough.
-local function claim()
-  for _ = 1, most + 24 do
-    local free = most - count
-    if free <= 0 or given > 262144 then return false end
-    local head = call('ZRANGE', heads, 0, 1)
-    local sig = head[1]
-    if not sig then return false end
-    local line, limit, last, step, ids = Q .. 'w:' .. sig
-    if head[2] then
-      -- Where lines vie, one seldom gives more than its best.
-      limit, last, step = tonumber(call('ZSCORE', heads, head[2])), 1, 2
-      ids = call('ZRANGE', line, 0, last, 'WITHSCORES')
-    else
-      -- Nothing to compare with; a score as text takes as long as a small command.
-      last, step = free, 1
-      ids = call('ZRANGE', line, 0, last)
-    end
-    if not ids[1] then
-      call('ZREM', heads, sig)
-    elseif limit and tonumber(ids[2]) > limit then
-      call('ZADD', heads, ids[2], sig)
-    elseif string.byte(ids[1]) == 64 then
-      give_group(sig, ids[1], limit and ids[2] or call('ZSCORE', line, ids[1]))
-    else
-      local taken, n = {}, 1
-      repeat
-        taken[#taken + 1] = ids[n]
-        give(ids[n])
-        n = n + step
-      until #taken >= free or not ids[n] or given > 262144 or string.byte(ids[n]) == 64
-        or (limit and tonumber(ids[n + 1]) > limit)
-      call('ZREM', line, unpack(taken))
-      if not ids[n] then
-        -- A full page says nothing of what follows; its head is looked at again.
-        if #taken <= last then call('ZREM', heads, sig) end
-      elseif limit and tonumber(ids[n + 1]) > limit then
-        call('ZADD', heads, ids[n + 1], sig)
-      end
-    end
-  end
-  return true
-end
-
-local paused, swept, more = m[3] == '1', false, false
-if paused or now - (m[4] or 0) >= tonumber(ARGV[7]) then
-  running().sweep()
-  swept = true
-end
-if not paused then
-  for turn = 1, 2 do
-    more = read()
-    more = claim() or more
-    if count > 0 or more or swept or turn == 2 then break end
-    running().sweep()
-  end
-  -- One marker wakes one worker; each that was woken passes it on while there is something to claim, to its own class and to
-  -- two others.
-  local sig = woken and count > 0 and call('ZRANGE', heads, 0, 0)[1]
-  if sig then
-    call('ZADD', Q .. 'wake:' .. class, 0, '1')
-    lines().wake({ [sig] = true }, 2)
-  end
-end
-if count > 0 then return answer(-1) end
-if more then return answer(0) end
-
-local next = -1
-for _, dates in ipairs({ Q .. 'd', LEASES, Q .. 'ks' }) do
-  local first = call('ZRANGE', dates, 0, 0, 'WITHSCORES')
-  if first[1] and first[2] ~= 'inf' then
-    local wait = math.max(tonumber(first[2]) - now, 1)
-    if next < 0 or wait < next then next = wait end
-  end
-end
--- A little longer than it will wait: the answer has to get there.
-if ARGV[FIRST + 5] == '1' then call('ZADD', Q .. 'idle', now + ARGV[7] + 1000, class) end
-return answer(math.floor(next))
+if note[1] then call('HSET', META, unpack(note)) end
+if events[1] then call('PUBLISH', Q .. 'events', table.concat(events, '\n')) end
+told[1] = wait .. ' ' .. heard .. told[1]
+return told

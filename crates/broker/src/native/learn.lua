@@ -1,10 +1,10 @@
 -- Writes down which signatures a class takes. ARGV: class, its capabilities, the number up to which it had judged, the one up
 -- to which it has now, then (id, its document if it was told by a job, else '') of the signatures that it takes, up to 32.
-local class, from, upto = ARGV[FIRST], tonumber(ARGV[FIRST + 2]), tonumber(ARGV[FIRST + 3])
-call('HSET', Q .. 'k', class, ARGV[FIRST + 1])
+local class, from, upto = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
+call('HSET', Q .. 'k', class, ARGV[3])
 call('ZADD', Q .. 'c', now, class)
 local heads = {}
-for at = FIRST + 4, #ARGV, 2 do
+for at = 6, #ARGV, 2 do
   local sig = ARGV[at]
   local takers = Q .. 'q:' .. sig
   if call('ZADD', takers, now, class) == 1 then
@@ -23,6 +23,8 @@ end
 if heads[1] then call('ZADD', Q .. 'h:' .. class, 'LT', unpack(heads)) end
 -- Two workers of one class may judge at once, and the class may have been forgotten meanwhile: only what follows without a
 -- gap counts.
-local judged = tonumber(call('HGET', META, 'v:' .. class) or '0')
-if from <= judged and judged < upto then call('HSET', META, 'v:' .. class, upto) end
+local state = call('HGET', META, 'c:' .. class)
+local judged, rest = string.match(state or '0 ' .. (call('HGET', META, 'news') or '0') .. ' 0 +', '^(%d+)( .*)$')
+judged = tonumber(judged)
+if from <= judged and judged < upto then call('HSET', META, 'c:' .. class, text('%d', upto) .. rest) end
 return upto

@@ -1,5 +1,5 @@
 -- Sets a limit. ARGV: the key, and the limit as `<concurrency> <jobs> <per, ms>` or '' for none.
-local key, limit = ARGV[FIRST], ARGV[FIRST + 1]
+local key, limit = ARGV[2], ARGV[3]
 if limit ~= '' then
   call('HSET', Q .. 'n', key, limit)
 else

@@ -56,7 +56,7 @@ impl Native {
     pub(super) async fn set_limit(&self, key: &LimitKey, limit: Option<Limit>) -> Result<(), Error> {
         let limit = limit.filter(|it| *it != Limit::default());
         let call = Call::default().and(key).and(limit.as_ref().map(write).unwrap_or_default());
-        self.run::<redis::Value>(&self.scripts.limit, call).await.map(drop)
+        self.run::<redis::Value>(&self.calls.scripts.limit, call).await.map(drop)
     }
 
     pub(super) async fn all_limits(&self) -> Result<Vec<(LimitKey, Limit)>, Error> {

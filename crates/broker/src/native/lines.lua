@@ -129,14 +129,17 @@ local function lines()
   -- Gives a signature the next number, by which the classes learn of it.
   local function register(sig, document)
     call('HSET', Q .. 's', sig, document)
-    call('ZADD', ORDER, call('HINCRBY', META, 'signatures', 1), sig)
+    local number = call('HINCRBY', META, 'news', 1)
+    call('HSET', META, 'signatures', number)
+    made.news = number
+    call('ZADD', ORDER, number, sig)
     fresh = true
   end
 
   -- Forgets up to `most` signatures that nobody has submitted for long and whose lines are empty. A job that returns to such a
   -- line brings its signature back.
   local function forget(most)
-    local old = call('ZRANGEBYSCORE', SEEN, '-inf', '(' .. now - ARGV[9], 'LIMIT', 0, most)
+    local old = call('ZRANGEBYSCORE', SEEN, '-inf', '(' .. now - setting('signature_ttl'), 'LIMIT', 0, most)
     for _, sig in ipairs(old) do
       if call('EXISTS', Q .. 'w:' .. sig) == 1 then
         call('ZADD', SEEN, now, sig)
@@ -204,7 +207,7 @@ local function lines()
       end
       if better[1] then
         local news = call('HINCRBY', META, 'news', #better)
-      made.news = news
+        made.news = news
         local rows = {}
         for n, sig in ipairs(better) do
           rows[2 * n - 1] = news - #better + n

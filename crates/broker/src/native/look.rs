@@ -45,7 +45,7 @@ impl Native {
         after: Option<&EventId>,
         wait: Duration,
     ) -> Result<Vec<Happened>, Error> {
-        let known: u8 = self.run(&self.scripts.watch, Call::default().and(id)).await?;
+        let known: u8 = self.run(&self.calls.scripts.watch, Call::default().and(id)).await?;
         if known == 0 {
             return Ok(vec![]);
         }

@@ -1,18 +1,18 @@
--- What all scripts share; it stands before each of them. KEYS[1] is the prefix of the queue's keys, `{queue}:`: every key
--- is made from it, so all are in one slot of a cluster. ARGV[1..9] are the queue's settings, the rest is each script's.
--- Every loop has a cap: no call takes longer when more jobs wait. What not every call needs is made when it is needed, for
--- making a function takes longer than a command: see `lines` and `running`.
-local Q = KEYS[1]
-local FIRST = 10
-local META, LEASES = Q .. 'm', Q .. 'l'
-local call, text = redis.call, string.format
-
--- The server's time is the queue's time.
-local time = call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- What most scripts need. A function takes as long to make as a small command, so what not every call needs is made when it
+-- is needed: see `lines` and `running`.
 
 -- Gathered by one call: bytes that came or went, events.
 local weight, events = 0, nil
+
+-- The settings, as scripts.rs writes them.
+local settings
+local function setting(name)
+  if not settings then
+    settings = {}
+    for key, value in string.gmatch(ARGV[1], '(%S+)=(%S+)') do settings[key] = value end
+  end
+  return settings[name]
+end
 
 -- Says what happened in this call to whoever listens, and counts the bytes. The last thing that a script does.
 local function settle()
@@ -25,7 +25,7 @@ local function tell(id, event, y)
   if y then
     local stream = Q .. 'p:' .. id
     call('XADD', stream, 'MAXLEN', '~', 1000, '*', 'n', event)
-    call('PEXPIRE', stream, ARGV[6])
+    call('PEXPIRE', stream, setting('events_ttl'))
   end
   event = id .. ' ' .. event
   events = events and events .. '\n' .. event or event

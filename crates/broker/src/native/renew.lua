@@ -1,8 +1,8 @@
 -- Renews leases. ARGV: class, lease, then (id, fence) of each, up to 32. Returns for each the new end or '', and '1' if the
 -- worker is asked to stop.
-call('ZADD', Q .. 'c', 'XX', now, ARGV[FIRST])
-local lease, told, leases = tonumber(ARGV[FIRST + 1]), {}, {}
-for at = FIRST + 2, #ARGV, 2 do
+call('ZADD', Q .. 'c', 'XX', now, ARGV[2])
+local lease, told, leases = tonumber(ARGV[3]), {}, {}
+for at = 4, #ARGV, 2 do
   local id = ARGV[at]
   local j = call('HMGET', Q .. 'j:' .. id, 's', 'f', 'u', 'e', 'x')
   local till = ''
@@ -17,6 +17,6 @@ for at = FIRST + 2, #ARGV, 2 do
 end
 if leases[1] then call('ZADD', LEASES, unpack(leases)) end
 -- Where all workers are busy, nobody else looks for lost jobs.
-if now - (call('HGET', META, 'swept') or 0) >= tonumber(ARGV[7]) then running().sweep() end
+if now >= tonumber(call('HGET', META, 'sweep') or '0') then running().sweep() end
 settle()
 return told

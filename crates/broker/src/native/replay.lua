@@ -1,5 +1,5 @@
 -- Puts dead jobs back into their lines. ARGV: how many at most, up to 16; the id or '', then the kinds. Returns their ids.
-local most, one = tonumber(ARGV[FIRST]), ARGV[FIRST + 1]
+local most, one = tonumber(ARGV[2]), ARGV[3]
 local ids, line = {}, lines()
 local function again(id, kind)
   call('ZREM', Q .. 'x:' .. kind, id)
@@ -18,7 +18,7 @@ if one ~= '' then
   local kind = call('HGET', Q .. 'j:' .. one, 'K')
   if kind then again(one, kind) end
 else
-  for at = FIRST + 2, #ARGV do
+  for at = 4, #ARGV do
     for _, id in ipairs(call('ZRANGE', Q .. 'x:' .. ARGV[at], 0, most - #ids - 1)) do again(id, ARGV[at]) end
     if #ids >= most then break end
   end

@@ -6,12 +6,19 @@ local function running()
 
   local function dead(j, kind, message, attempts, crashes)
     call('ZADD', Q .. 'x:' .. kind, now, j.id)
-    ended(j, ARGV[4], '{"event":"dead"}', 's', 'X', 'K', kind, 'E', message, 'a', attempts, 'c', crashes)
+    ended(j, setting('dead_ttl'), '{"event":"dead"}', 's', 'X', 'K', kind, 'E', message, 'a', attempts, 'c', crashes)
   end
 
   local function counters(id)
     local j = call('HMGET', Q .. 'j:' .. id, 'a', 'c')
     return tonumber(j[1] or '0'), tonumber(j[2] or '0')
+  end
+
+  -- What of a running job changes, and what it needs to end.
+  local function held(id)
+    local j = look(id)
+    if j.state == 'r' and not j.ttl then j.ttl = (line.head(id) or {}).ttl or '0' end
+    return j
   end
 
   -- A failed attempt: again after the back-off, or dead. The same as `failed` in life.rs.
@@ -21,7 +28,8 @@ local function running()
     if not retryable then return dead(j, 'permanent', message, attempts, crashes) end
     local h = line.head(j.id)
     if not h or attempts >= h.most then return dead(j, 'attempts', message, attempts, crashes) end
-    local wait = math.min(tonumber(ARGV[3]), ARGV[2] * 2 ^ math.min(attempts - 1, 30)) * (1 + ARGV[8]) / 2
+    local wait = math.min(tonumber(setting('backoff_most')), setting('backoff_base') * 2 ^ math.min(attempts - 1, 30))
+      * (1 + setting('roll')) / 2
     local due = math.floor(now + wait)
     call('HSET', Q .. 'j:' .. j.id, 's', 'd', 'u', due, 'a', attempts, 'E', message)
     call('ZADD', Q .. 'd', due, j.id)
@@ -44,7 +52,7 @@ local function running()
 
   -- A lease that has run out.
   local function expire(id)
-    local j = look(id)
+    local j = held(id)
     if j.state ~= 'r' then return end
     if j.key then line.leave(id, j.key) end
     if j.cancel then return cancelled(j) end
@@ -54,7 +62,7 @@ local function running()
     local attempts, crashes = counters(id)
     crashes = crashes + 1
     local lost = 'its workers were lost while they had it'
-    if crashes >= tonumber(ARGV[1]) then return dead(j, 'crashes', lost, attempts, crashes) end
+    if crashes >= tonumber(setting('max_crashes')) then return dead(j, 'crashes', lost, attempts, crashes) end
     returned(j, 'c', crashes, 'E', lost)
   end
 
@@ -78,20 +86,20 @@ local function running()
     for _, key in ipairs(keys) do line.open(key) end
     local most = math.max(#expired, #delayed, #keys * SWEPT / line.opened)
     for _, kind in ipairs({ 'permanent', 'attempts', 'crashes' }) do
-      most = math.max(most, #due(Q .. 'x:' .. kind, now - ARGV[4], SWEPT))
+      most = math.max(most, #due(Q .. 'x:' .. kind, now - setting('dead_ttl'), SWEPT))
     end
-    for _, class in ipairs(due(Q .. 'c', now - ARGV[5], 4)) do
+    for _, class in ipairs(due(Q .. 'c', now - setting('class_ttl'), 4)) do
       call('HDEL', Q .. 'k', class)
-      call('HDEL', META, 'v:' .. class, 't:' .. class, 'n:' .. class)
+      call('HDEL', META, 'c:' .. class)
       call('UNLINK', Q .. 'h:' .. class, Q .. 'wake:' .. class)
       call('ZREM', Q .. 'idle', class)
     end
     line.flush()
     most = math.max(most, line.forget(4) * SWEPT / 4)
-    call('HSET', META, 'swept', most < SWEPT and now or 0)
+    call('HSET', META, 'sweep', most < SWEPT and text('%d', now + setting('sweep_every')) or 0)
     return #expired, #delayed
   end
 
-  done = { counters = counters, failed = failed, returned = returned, sweep = sweep }
+  done = { counters = counters, held = held, failed = failed, returned = returned, sweep = sweep }
   return done
 end

@@ -1,8 +1,13 @@
-//! The scripts, each behind the part that they share, and the arguments of a call.
+//! The scripts, each behind the parts that it shares with others, and the arguments of a call.
 
 use std::fmt::Display;
 
+use crate::life::ms;
+use crate::settings::Settings;
+
 /// What several scripts share.
+const BASE: &str = include_str!("base.lua");
+const TIME: &str = include_str!("time.lua");
 const QUEUE: &str = include_str!("queue.lua");
 const LINES: &str = include_str!("lines.lua");
 const RUNNING: &str = include_str!("running.lua");
@@ -32,12 +37,14 @@ pub(super) struct Scripts {
 impl Scripts {
     pub fn new() -> Self {
         let of = |name, parts: &[&str]| Script { name, code: redis::Script::new(&parts.concat()) };
-        let script = |name, text| of(name, &[QUEUE, text]);
-        let lines = |name, text| of(name, &[QUEUE, LINES, text]);
-        let running = |name, text| of(name, &[QUEUE, LINES, RUNNING, text]);
+        let script = |name, text| of(name, &[BASE, TIME, QUEUE, text]);
+        let lines = |name, text| of(name, &[BASE, TIME, QUEUE, LINES, text]);
+        let running = |name, text| of(name, &[BASE, TIME, QUEUE, LINES, RUNNING, text]);
+        let rare =
+            ["local function rare(now)\n", BASE, QUEUE, LINES, RUNNING, include_str!("rare.lua"), "end\n"];
         Self {
             submit: lines("submit", include_str!("submit.lua")),
-            exchange: running("exchange", include_str!("exchange.lua")),
+            exchange: of("exchange", &[BASE, TIME, &rare.concat(), include_str!("exchange.lua")]),
             learn: script("learn", include_str!("learn.lua")),
             renew: running("renew", include_str!("renew.lua")),
             progress: script("progress", include_str!("progress.lua")),
@@ -49,6 +56,22 @@ impl Scripts {
             limit: lines("limit", include_str!("limit.lua")),
         }
     }
+}
+
+/// The queue's settings as the scripts read them, without the `roll`, which is each call's own.
+pub(super) fn settings(it: &Settings) -> String {
+    format!(
+        "max_crashes={} backoff_base={} backoff_most={} dead_ttl={} class_ttl={} events_ttl={} sweep_every={} \
+         signature_ttl={}",
+        it.max_crashes,
+        ms(it.backoff.base),
+        ms(it.backoff.most),
+        ms(it.dead_ttl),
+        ms(it.class_ttl),
+        ms(it.events_ttl),
+        ms(it.sweep_every),
+        ms(it.signature_ttl),
+    )
 }
 
 /// The arguments of one call, behind the settings.

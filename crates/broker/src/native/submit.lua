@@ -4,9 +4,9 @@
 -- number of its kind, score less the time in 1/1024 ms, document, and its key if its kind has them.
 -- Returns the bytes in use, the number of jobs that are now in the queue (less than were sent if it is full), and of those
 -- that were there before: the number in this call, the id of the job that it is.
-local budget, key_ttl, signatures = tonumber(ARGV[FIRST]), ARGV[FIRST + 1], tonumber(ARGV[FIRST + 2])
-local at, line = FIRST + 3, lines()
-local sigs, kinds = {}, {}
+local budget, key_ttl, signatures = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local at, line = 5, lines()
+local sigs, kinds, stamp = {}, {}, text('%d ', now)
 for n = 1, signatures do
   local sig = ARGV[at]
   sigs[n] = sig
@@ -44,7 +44,7 @@ while at <= #ARGV do
     if bytes + weight + #document > budget then
       if call('EXISTS', body) == 0 then break end
       same = id
-    elseif not call('SET', body, now .. ' ' .. n .. kind.head .. document, 'NX') then
+    elseif not call('SET', body, stamp .. n .. kind.head .. document, 'NX') then
       same = id
     else
       weight = weight + #document

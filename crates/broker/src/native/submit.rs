@@ -1,8 +1,11 @@
 //! Submitting: a few jobs a call, all calls of a submission on their way at once.
 
-use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind};
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use redis::Cmd;
 
 use super::Native;
+use super::calls::Calls;
 use super::scripts::Call;
 use super::wire::{foreign, parsed};
 use crate::broker::Submission;
@@ -103,10 +106,9 @@ impl Native {
             }
         }
         let sent: Vec<_> = chunks.iter().map(|it| it.jobs).collect();
-        let calls = chunks.into_iter().map(|it| self.submit_call(it)).collect::<Result<Vec<_>, Error>>()?;
         let mut told = jobs.iter().map(|it| Some(Submission::Accepted(it.id.clone()))).collect::<Vec<_>>();
         let (mut first, mut full) = (0, None);
-        for (answer, sent) in self.submit_calls(calls).await?.into_iter().zip(sent) {
+        for (answer, sent) in self.submit_calls(chunks).await?.into_iter().zip(sent) {
             let (used, count, known) = answer;
             // A call that finds no room stops there. Those behind it may have smaller jobs.
             if count < sent {
@@ -127,31 +129,26 @@ impl Native {
         }
     }
 
-    /// The answers of these calls. Those that met a server which has forgotten the script are made again.
-    async fn submit_calls(&self, calls: Vec<Cmd>) -> Result<Vec<Submitted>, Error> {
-        let script = &self.scripts.submit;
-        let mut answers = Vec::with_capacity(calls.len());
-        let mut pipe = Pipeline::with_capacity(calls.len());
-        pipe.ignore_errors();
-        for call in &calls {
-            pipe.add_command(call.clone());
+    /// The answers of all chunks. Each is on its way while the next is written.
+    async fn submit_calls(&self, chunks: Vec<Chunk<'_>>) -> Result<Vec<Submitted>, Error> {
+        let (mut sent, mut answers) = (FuturesOrdered::new(), Vec::with_capacity(chunks.len()));
+        for chunk in chunks {
+            let call = self.submit_call(chunk)?;
+            let (link, script) = (self.connection.clone(), &self.calls.scripts.submit);
+            sent.push_back(async move { Calls::send(link, script, &call).await });
+            // A call leaves when it is asked for its answer for the first time.
+            if let Some(Some(answer)) = sent.next().now_or_never() {
+                answers.push(answer?);
+            }
         }
-        let told: Vec<RedisResult<Submitted>> = pipe.query_async(&mut self.connection.clone()).await?;
-        for (answer, call) in told.into_iter().zip(&calls) {
-            let forgotten = ErrorKind::Server(ServerErrorKind::NoScript);
-            answers.push(match answer {
-                Err(error) if error.kind() == forgotten => {
-                    script.code.prepare_invoke().load_async(&mut self.connection.clone()).await?;
-                    self.ask(call).await?
-                }
-                answer => answer?,
-            });
+        while let Some(answer) = sent.next().await {
+            answers.push(answer?);
         }
         Ok(answers)
     }
 
     fn submit_call(&self, chunk: Chunk<'_>) -> Result<Cmd, Error> {
-        let mut call = self.command(&self.scripts.submit, 0.0, Call::default());
+        let mut call = self.calls.command(&self.calls.scripts.submit, Call::default());
         call.arg(self.settings.byte_budget).arg(ms(self.settings.key_ttl)).arg(chunk.signatures.len());
         let mut ids = Vec::with_capacity(chunk.signatures.len());
         for job in chunk.signatures {

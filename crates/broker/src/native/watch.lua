@@ -1,5 +1,5 @@
 -- Begins the stream of a job, so that what happens from now on is kept. ARGV: id. Returns 1 if there is such a job.
-local id = ARGV[FIRST]
+local id = ARGV[2]
 local stream = Q .. 'p:' .. id
 if call('EXISTS', Q .. 'b:' .. id) == 0 then return call('EXISTS', stream) end
 if call('EXISTS', stream) == 0 then
@@ -10,5 +10,6 @@ if call('EXISTS', stream) == 0 then
   if not last then call('XTRIM', stream, 'MAXLEN', 0) end
 end
 call('HSET', Q .. 'j:' .. id, 'y', 1)
-call('PEXPIRE', stream, ARGV[6])
+call('HDEL', Q .. 'j:' .. id, 'L')
+call('PEXPIRE', stream, setting('events_ttl'))
 return 1

@@ -79,19 +79,31 @@ pub(super) fn job(body: &str, key: &str) -> Result<Job, Error> {
     Job::read(Head::of(body, key)?.document).map_err(|_| foreign(key))
 }
 
-/// The seven parts of a claim.
-pub(super) fn claim(parts: &[String]) -> Result<Claim, Error> {
-    let [id, fence, body, attempts, crashes, until, deadline] = parts else {
-        return Err(foreign("claim"));
-    };
+/// Parts of an answer that make one claim.
+pub(super) const CLAIM: usize = 2;
+
+/// A claim: `<id> <fence> <attempts> <crashes> <until> <deadline>`, and what `b:<job>` holds.
+pub(super) fn claim(line: &str, body: &str) -> Result<Claim, Error> {
+    let mut words = line.split(' ').skip(2);
+    let mut number = || words.next().and_then(|it| it.parse().ok()).ok_or_else(|| foreign("claim"));
+    let (attempts, crashes): (Millis, Millis) = (number()?, number()?);
+    let small = |it: Millis| it.try_into().map_err(|_| foreign("claim"));
+    let ticket = ticket(line)?;
     Ok(Claim {
-        ticket: Ticket { id: parsed(id, id)?, fence: parsed(fence, id)? },
-        job: job(body, id)?,
-        attempts: parsed(attempts, id)?,
-        crashes: parsed(crashes, id)?,
-        until: parsed(until, id)?,
-        deadline: parsed(deadline, id)?,
+        job: job(body, ticket.id.as_str())?,
+        ticket,
+        attempts: small(attempts)?,
+        crashes: small(crashes)?,
+        until: number()?,
+        deadline: number()?,
     })
+}
+
+/// The ticket with which the line of a claim begins.
+pub(super) fn ticket(line: &str) -> Result<Ticket, Error> {
+    let mut words = line.split(' ');
+    let mut word = || words.next().unwrap_or_default();
+    Ok(Ticket { id: parsed(word(), "claim")?, fence: parsed(word(), "claim")? })
 }
 
 pub(super) fn news(text: &str) -> Result<News, Error> {

@@ -226,9 +226,11 @@ impl<'a> Scene<'a> {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            told = broker.exchange(&new, vec![], Want::now(1).wait(LONG)) => told.map(drop),
+            told = broker.exchange(&new, vec![], Want::now(1).wait(LONG)) => told.map(drop)?,
             () = comes => unreachable!("it waits for ever"),
         }
+        // One from the only line that it takes from.
+        broker.exchange(&new, vec![], Want::now(1)).await.map(drop)
     }
 
     async fn observe(&self, broker: &Native) -> Result<(), Error> {

@@ -122,6 +122,7 @@ macro_rules! contract {
                 a_result_is_forgotten_after_its_time;
             running:
                 finishing_one_job_claims_the_next,
+                workers_that_ask_at_once_have_each_their_own,
                 a_failed_job_is_tried_again_until_it_may_not,
                 a_permanent_failure_is_not_tried_again,
                 a_job_handed_back_costs_nothing,

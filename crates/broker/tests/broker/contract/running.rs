@@ -1,11 +1,14 @@
 //! What happens to a job that a worker has.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use broker::life::State;
 use broker::{
-    Broker, Cancel, Claim, Death, JobId, MAX_MESSAGE, MAX_PAYLOAD, Outcome, Rejection, Renewal, Replay, Want,
+    Broker, Cancel, Claim, Death, JobId, MAX_MESSAGE, MAX_PAYLOAD, Outcome, Rejection, Renewal, Replay,
+    Ticket, Want,
 };
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -29,6 +32,44 @@ pub async fn finishing_one_job_claims_the_next(broker: &impl Broker) {
     let status = broker.status(&jobs[0].id).await.unwrap().unwrap();
     assert_eq!((status.life.state, status.result), (State::Succeeded, Some(json!("done"))));
     assert!(status.finished.is_some());
+}
+
+pub async fn workers_that_ask_at_once_have_each_their_own(broker: &impl Broker) {
+    let jobs: Vec<_> = (0..90).map(|_| job()).collect();
+    broker.submit(&jobs).await.unwrap();
+    let workers: Vec<_> = (0..30).map(|n| worker(&format!("w{n}"))).collect();
+    let both = |of: &Claim, outcome| (of.ticket.clone(), outcome);
+    let (mut has, mut seen) = (vec![vec![]; workers.len()], HashSet::new());
+    // Some want one and some two; some succeed and some fail; one tells of a claim that it never had.
+    for round in 0..2 {
+        let asked = workers.iter().zip(&mut has).enumerate().map(|(n, (worker, has))| {
+            let done: Vec<_> = std::mem::take(has)
+                .iter()
+                .map(|it| both(it, if n % 5 == 3 { failure(false) } else { Outcome::Success(json!(n)) }))
+                .chain((n == 7).then(|| {
+                    let id = jobs[0].id.clone();
+                    (Ticket { id, fence: u64::MAX }, Outcome::Success(json!("never")))
+                }))
+                .collect();
+            broker.exchange(worker, done, Want::now(1 + n % 2))
+        });
+        for (n, told) in join_all(asked).await.into_iter().map(Result::unwrap).enumerate() {
+            assert_eq!(told.claims.len(), 1 + n % 2, "there are enough for all");
+            let heard = if round == 0 { 0 } else { 1 + n % 2 };
+            assert_eq!(told.done.iter().filter(|it| it.is_ok()).count(), heard);
+            assert_eq!(told.done.iter().filter(|it| it.is_err()).count(), usize::from(n == 7));
+            for claim in &told.claims {
+                assert!(seen.insert(claim.ticket.clone()), "it is nobody else's");
+                let State::Running { worker: by, .. } = state(broker, &claim.ticket.id).await else {
+                    panic!("it runs")
+                };
+                assert_eq!(by, workers[n].id);
+            }
+            has[n] = told.claims;
+        }
+    }
+    let counts = broker.counts().await.unwrap();
+    assert_eq!((counts.waiting, counts.running, counts.dead), (0, 45, 9));
 }
 
 pub async fn a_failed_job_is_tried_again_until_it_may_not(broker: &impl Broker) {
