@@ -52,7 +52,7 @@ struct Deep {
 impl Deep {
     /// With a worker that takes jobs without a model, or with any.
     async fn new(server: &Server, name: &str, any_model: bool, model: Model) -> Result<Self, String> {
-        let crew = Crew::new(server, name, CONNECTIONS, any_model).await?;
+        let crew = Crew::new(server, name, CONNECTIONS, true, any_model).await?;
         Ok(Self { queue: load::connect(&server.url, name).await?, model, crew, rounds: vec![] })
     }
 

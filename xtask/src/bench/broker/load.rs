@@ -75,7 +75,7 @@ fn worker_with(index: usize, capabilities: &Value) -> Result<Worker, String> {
     Ok(Worker::new(named(&format!("bench-worker-simulation-{index}"))?, capabilities))
 }
 
-/// Workers, each with a connection of its own, as so many processes would have.
+/// Workers: of one process, with its connection, or each of a process of its own.
 pub(super) struct Crew(Vec<Hand>);
 
 /// A worker with its connection.
@@ -91,11 +91,13 @@ impl Crew {
         server: &Server,
         queue: &str,
         workers: usize,
+        together: bool,
         any_model: bool,
     ) -> Result<Self, String> {
         let mut crew = Vec::new();
+        let shared = Arc::new(connect(&server.url, queue).await?);
         for index in 0..workers {
-            let queue = Arc::new(connect(&server.url, queue).await?);
+            let queue = if together { shared.clone() } else { Arc::new(connect(&server.url, queue).await?) };
             crew.push(Hand { queue, worker: worker(index, any_model)?, has: vec![] });
         }
         Ok(Self(crew))

@@ -12,18 +12,43 @@ use super::{
     server::{Server, Side},
 };
 
-/// The connections of the two halves.
+/// The connections of the floor, in the two halves.
 const CONNECTIONS: [usize; 2] = [1, 50];
 
-/// How jobs are worked, after the floor: jobs in one call.
-const BATCHES: [(usize, usize); 2] = [(1, 1), (2, MAX_BATCH)];
+/// How jobs are worked.
+struct Way {
+    /// Which half; as many workers as it has connections.
+    half: usize,
+    /// All workers are of one process and share its connection, or each is a process of its own.
+    together: bool,
+    /// Jobs in one call.
+    batch: usize,
+    /// The least part of the floor.
+    least: Option<f64>,
+}
 
-/// What the rounds measured, in jobs per second: for each number of connections the floor, one by one, and batched.
+const WAYS: [Way; 6] = [
+    Way { half: 0, together: true, batch: 1, least: Some(0.3) },
+    Way { half: 0, together: true, batch: MAX_BATCH, least: None },
+    Way { half: 1, together: true, batch: 1, least: Some(0.8) },
+    Way { half: 1, together: true, batch: MAX_BATCH, least: Some(1.5) },
+    Way { half: 1, together: false, batch: 1, least: None },
+    Way { half: 1, together: false, batch: MAX_BATCH, least: None },
+];
+
+/// Jobs per second, and the processor time of Redis for a job, in microseconds; of every round.
+#[derive(Default)]
+struct Rounds {
+    worked: Vec<f64>,
+    spent: Vec<f64>,
+}
+
+/// What the rounds measured.
 #[derive(Default)]
 struct Rates {
-    worked: [[Vec<f64>; 3]; 2],
-    /// The processor time of Redis for a job, in microseconds.
-    spent: [[Vec<f64>; 3]; 2],
+    /// Of each half.
+    floors: [Rounds; CONNECTIONS.len()],
+    ways: [Rounds; WAYS.len()],
     single: Vec<f64>,
     bulk: Vec<f64>,
 }
@@ -32,32 +57,26 @@ pub(super) async fn run(server: &mut Server, scale: &Scale, suffix: &str) -> Res
     let mut rates = Rates::default();
     for round in 0..=scale.rounds {
         eprintln!("bench: round {round} of {}", scale.rounds);
-        let measured = one_round(server, scale).await?;
-        // The first warms up: scripts are loaded, memory is taken from the system.
-        if round > 0 {
-            rates.add(measured);
+        if round == 1 {
+            // The first has warmed up: scripts are loaded, memory is taken from the system.
+            rates = Rates::default();
         }
+        one_round(server, scale, &mut rates).await?;
     }
     let mut rows = Vec::new();
-    for (half, connections) in CONNECTIONS.into_iter().enumerate() {
-        let least = if connections == 1 { [Some(0.3), None] } else { [Some(0.8), Some(1.5)] };
-        let plural = if connections == 1 { "" } else { "s" };
-        for (how, batch) in BATCHES {
-            let name = format!("worked, {connections} connection{plural}, {batch} a call{suffix}");
-            let [worked, spent] = [&rates.worked[half], &rates.spent[half]];
-            let row = Row::paired(&name, Unit::PerSecond, &worked[how], "floor", &worked[0]);
-            let limit = least[how - 1].map(Limit::RatioAtLeast);
-            rows.push(limit.into_iter().fold(row, Row::limit));
-            rows.push(Row::paired(
-                format!("{name}, processor of Redis"),
-                Unit::Micros,
-                &spent[how],
-                "floor",
-                &spent[0],
-            ));
-        }
+    for (Way { half, together, batch, least }, rounds) in WAYS.iter().zip(&rates.ways) {
+        let workers = match (CONNECTIONS[*half], together) {
+            (1, _) => "1 worker".into(),
+            (count, true) => format!("{count} workers of a process"),
+            (count, false) => format!("{count} processes"),
+        };
+        let (name, floor) = (format!("worked, {workers}, {batch} a call{suffix}"), &rates.floors[*half]);
+        let row = Row::paired(&name, Unit::PerSecond, &rounds.worked, "floor", &floor.worked);
+        rows.push(least.map(Limit::RatioAtLeast).into_iter().fold(row, Row::limit));
+        let name = format!("{name}, processor of Redis");
+        rows.push(Row::paired(name, Unit::Micros, &rounds.spent, "floor", &floor.spent));
     }
-    let floor = &rates.worked[0][0];
+    let floor = &rates.floors[0].worked;
     let single =
         Row::paired(format!("submitted, 1 a call{suffix}"), Unit::PerSecond, &rates.single, "floor", floor);
     let bulk = Row::paired(
@@ -71,39 +90,38 @@ pub(super) async fn run(server: &mut Server, scale: &Scale, suffix: &str) -> Res
     Ok(rows)
 }
 
-impl Rates {
-    fn add(&mut self, round: Rates) {
-        let all = self.worked.iter_mut().chain(&mut self.spent).flatten();
-        for (all, round) in all.zip(round.worked.into_iter().chain(round.spent).flatten()) {
-            all.extend(round);
-        }
-        self.single.extend(round.single);
-        self.bulk.extend(round.bulk);
+impl Rounds {
+    /// Adds a round: what is worked, on what server, and how many jobs it is.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    async fn add(
+        &mut self,
+        work: impl Future<Output = Result<f64, String>>,
+        server: &Server,
+        jobs: usize,
+    ) -> Result<(), String> {
+        let before = server.processor_time().await?;
+        self.worked.push(work.await?);
+        self.spent.push((server.processor_time().await? - before) / jobs as f64);
+        Ok(())
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-async fn one_round(server: &mut Server, scale: &Scale) -> Result<Rates, String> {
-    let mut rates = Rates::default();
+async fn one_round(server: &mut Server, scale: &Scale, rates: &mut Rates) -> Result<(), String> {
     for (half, connections) in CONNECTIONS.into_iter().enumerate() {
         let jobs = scale.jobs[half];
         server.flush().await?;
         let floor = Floor::new(server, 0, connections).await?;
         floor.fill(0, jobs).await?;
-        let before = server.processor_time().await?;
-        rates.worked[half][0].push(floor.work(jobs).await?);
-        rates.spent[half][0].push((server.processor_time().await? - before) / jobs as f64);
+        rates.floors[half].add(floor.work(jobs), server, jobs).await?;
         server.settle(Side::Floor).await?;
-        for (how, batch) in BATCHES {
+        for (way, rounds) in WAYS.iter().zip(&mut rates.ways).filter(|(way, _)| way.half == half) {
             server.flush().await?;
             // Batches are over too soon to be timed well.
-            let jobs = jobs * if batch == 1 { 1 } else { 2 };
+            let jobs = jobs * if way.batch == 1 { 1 } else { 2 };
             load::fill(&load::connect(&server.url, "work").await?, jobs, |_| None).await?;
             server.settle(Side::Ours("submitting")).await?;
-            let mut crew = Crew::new(server, "work", connections, false).await?;
-            let before = server.processor_time().await?;
-            rates.worked[half][how].push(crew.work(jobs, batch).await?);
-            rates.spent[half][how].push((server.processor_time().await? - before) / jobs as f64);
+            let mut crew = Crew::new(server, "work", connections, way.together, false).await?;
+            rounds.add(crew.work(jobs, way.batch), server, jobs).await?;
             crew.rest().await?;
             server.settle(Side::Ours("claiming")).await?;
         }
@@ -113,8 +131,7 @@ async fn one_round(server: &mut Server, scale: &Scale) -> Result<Rates, String> 
     rates.single.push(submit(&queue, scale.jobs[0] / 2, 1).await?);
     server.flush().await?;
     rates.bulk.push(submit(&queue, scale.jobs[1] * 4, BULK).await?);
-    server.settle(Side::Ours("submitting")).await?;
-    Ok(rates)
+    server.settle(Side::Ours("submitting")).await.map(drop)
 }
 
 /// Submits so many jobs, `bulk` in one call. Jobs per second, their making left out.
