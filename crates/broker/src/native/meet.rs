@@ -1,7 +1,7 @@
 //! Exchanges that meet: what workers of one class ask of one `Native` while a call is on its way goes together in the next.
 //!
-//! A call does as much for one job as for itself, so twenty workers that share one are served three times as fast as by
-//! twenty. Nobody waits for company: a call leaves at once while fewer than [`FLYING`] are on their way.
+//! A call costs Redis as much for itself as for a job, so workers that share calls are served more than twice as fast. Nobody
+//! waits for company: a call leaves at once while fewer than [`FLYING`] are on their way.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
