@@ -34,6 +34,18 @@ pub trait Broker: Send + Sync {
         worker: &Worker,
         done: Vec<(Ticket, Outcome)>,
         want: Want,
+    ) -> impl Future<Output = Result<Exchange, Error>> + Send {
+        self.exchange_until(worker, done, want, std::future::pending())
+    }
+
+    /// The same, but waits no longer once `enough` is ready. Only a wait is cut short, never a claim: what was claimed
+    /// in that instant is in the answer, for the caller to hand back.
+    fn exchange_until(
+        &self,
+        worker: &Worker,
+        done: Vec<(Ticket, Outcome)>,
+        want: Want,
+        enough: impl Future<Output = ()> + Send,
     ) -> impl Future<Output = Result<Exchange, Error>> + Send;
 
     /// Makes leases `lease` long from now. The answers are in the order of the tickets.
@@ -53,6 +65,11 @@ pub trait Broker: Send + Sync {
 
     /// Stops a job: at once if it waits, through its worker if it runs.
     fn cancel(&self, id: &JobId) -> impl Future<Output = Result<Cancel, Error>> + Send;
+
+    /// The running jobs of the queue that somebody asks to stop, as it happens. Never ends; an error says that nothing is
+    /// heard for now, and the next item is waited for as long as it takes. What was missed is told by [`Broker::renew`]:
+    /// this is for those who would hear it sooner.
+    fn cancels(&self) -> impl Stream<Item = Result<Heard, Error>> + Send;
 
     /// Puts dead jobs back into their lines, at most [`MAX_REPLAY`] of them; says which.
     fn replay(&self, filter: &Replay) -> impl Future<Output = Result<Vec<JobId>, Error>> + Send;
@@ -177,6 +194,8 @@ pub struct Claim {
     pub ticket: Ticket,
     /// The job.
     pub job: Job,
+    /// When it was submitted, by the queue's clock.
+    pub submitted: Millis,
     /// How often it has failed before.
     pub attempts: u32,
     /// How often its worker was lost before.
@@ -236,6 +255,8 @@ pub struct Exchange {
     pub done: Vec<Result<(), Rejection>>,
     /// The jobs claimed.
     pub claims: Vec<Claim>,
+    /// How long after the call they were claimed at the earliest: leases and timeouts count from there, not from the call.
+    pub waited: Duration,
 }
 
 /// The answer to a renewal.
@@ -263,6 +284,15 @@ pub enum Cancel {
     Finished,
     /// No such job.
     Unknown,
+}
+
+/// What somebody hears who listens for wishes to stop jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// From now on everything is heard; before, something may have been missed.
+    Listening,
+    /// Somebody asks to stop this job. The answer to a renewal says whether that is still so.
+    Cancel(JobId),
 }
 
 /// Which dead jobs to put back.

@@ -61,8 +61,8 @@ mod watch;
 
 pub use audit::{Audit, Damage, MAX_DAMAGE};
 pub use broker::{
-    Broker, Cancel, Claim, Counts, Exchange, Explanation, MAX_BATCH, MAX_REPLAY, Outcome, Renewal, Replay,
-    Status, Submission, Swept, Ticket, Want,
+    Broker, Cancel, Claim, Counts, Exchange, Explanation, Heard, MAX_BATCH, MAX_REPLAY, Outcome, Renewal,
+    Replay, Status, Submission, Swept, Ticket, Want,
 };
 pub use capabilities::{AnyModel, Capabilities, ClassId, Models, Unmet, Worker};
 pub use error::Error;

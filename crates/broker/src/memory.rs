@@ -1,14 +1,18 @@
 //! A broker in the memory of one process: for tests, and as the plainest statement of what a broker does.
 
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use futures_util::future::{Either, select};
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, timeout_at};
 
 use crate::broker::{
-    Broker, Cancel, Counts, Exchange, Explanation, Outcome, Renewal, Replay, Status, Submission, Swept,
-    Ticket, Want,
+    Broker, Cancel, Counts, Exchange, Explanation, Heard, Outcome, Renewal, Replay, Status, Submission,
+    Swept, Ticket, Want,
 };
 use crate::capabilities::Worker;
 use crate::error::Error;
@@ -41,11 +45,16 @@ impl Clock for TokioClock {
     }
 }
 
+/// How many cancellations may be told that a listener has not heard yet.
+const UNHEARD: usize = 256;
+
 /// A broker in memory.
 pub struct Memory {
     store: Mutex<Store>,
     clock: Box<dyn Clock>,
     changed: Notify,
+    /// Running jobs that are asked to stop.
+    cancels: broadcast::Sender<JobId>,
 }
 
 impl Memory {
@@ -56,7 +65,12 @@ impl Memory {
 
     /// An empty queue with this clock. Waiting still takes tokio's time.
     pub fn with_clock(settings: Settings, clock: impl Clock + 'static) -> Self {
-        Self { store: Mutex::new(Store::new(settings)), clock: Box::new(clock), changed: Notify::new() }
+        Self {
+            store: Mutex::new(Store::new(settings)),
+            clock: Box::new(clock),
+            changed: Notify::new(),
+            cancels: broadcast::Sender::new(UNHEARD),
+        }
     }
 
     /// Does something with the store, at a time. A panic elsewhere leaves it between two jobs, which is sound.
@@ -72,13 +86,14 @@ impl Memory {
         done
     }
 
-    /// Tries until `attempt` has something, the time is over, or nothing can come any more.
+    /// Tries until `attempt` has something, the time is over, or it is `enough`.
     async fn until<T>(
         &self,
         wait: Duration,
+        enough: impl Future<Output = ()>,
         mut attempt: impl FnMut(&mut Store, Millis) -> Option<T>,
     ) -> Option<T> {
-        let end = Instant::now() + wait;
+        let (end, mut enough) = (Instant::now() + wait, pin!(enough));
         loop {
             // Asked for before looking, or a change between the two would be missed.
             let changed = self.changed.notified();
@@ -90,7 +105,9 @@ impl Memory {
                 return found;
             }
             let next = next.map_or(end, |ms| end.min(Instant::now() + Duration::from_millis(ms.max(1))));
-            _ = timeout_at(next, changed).await;
+            if let Either::Left(_) = select(enough.as_mut(), pin!(timeout_at(next, changed))).await {
+                return None;
+            }
         }
     }
 }
@@ -103,18 +120,21 @@ impl Broker for Memory {
         self.change(|store, now| store.submit(jobs, now))
     }
 
-    async fn exchange(
+    async fn exchange_until(
         &self,
         worker: &Worker,
         done: Vec<(Ticket, Outcome)>,
         want: Want,
+        enough: impl Future<Output = ()> + Send,
     ) -> Result<Exchange, Error> {
         let done = if done.is_empty() { vec![] } else { self.change(|store, now| store.finish(done, now)) };
-        let claims = self.until(want.wait, |store, now| {
+        let began = Instant::now();
+        let claims = self.until(want.wait, enough, |store, now| {
             let claims = store.claim(worker, want, now);
-            (!claims.is_empty() || want.most == 0).then_some(claims)
+            (!claims.is_empty() || want.most == 0).then(|| (claims, began.elapsed()))
         });
-        Ok(Exchange { done, claims: claims.await.unwrap_or_default() })
+        let (claims, waited) = claims.await.unwrap_or_default();
+        Ok(Exchange { done, claims, waited })
     }
 
     async fn renew(
@@ -136,7 +156,25 @@ impl Broker for Memory {
     }
 
     async fn cancel(&self, id: &JobId) -> Result<Cancel, Error> {
-        Ok(self.change(|store, now| store.cancel(id, now)))
+        let cancel = self.change(|store, now| store.cancel(id, now));
+        if cancel == Cancel::Asked {
+            // Nobody may listen.
+            _ = self.cancels.send(id.clone());
+        }
+        Ok(cancel)
+    }
+
+    fn cancels(&self) -> impl Stream<Item = Result<Heard, Error>> + Send {
+        let listening = stream::once(async { Ok(Heard::Listening) });
+        let heard = stream::unfold(self.cancels.subscribe(), async |mut told| {
+            let heard = match told.recv().await {
+                Ok(id) => Heard::Cancel(id),
+                Err(RecvError::Lagged(_)) => Heard::Listening,
+                Err(RecvError::Closed) => return None,
+            };
+            Some((Ok(heard), told))
+        });
+        listening.chain(heard)
     }
 
     async fn replay(&self, filter: &Replay) -> Result<Vec<JobId>, Error> {
@@ -153,7 +191,7 @@ impl Broker for Memory {
         after: Option<&EventId>,
         wait: Duration,
     ) -> Result<Vec<Happened>, Error> {
-        let events = self.until(wait, |store, now| {
+        let events = self.until(wait, std::future::pending(), |store, now| {
             let events = store.events(id, after, now);
             (!events.is_empty()).then_some(events)
         });

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
 use redis::{AsyncCommands, FromRedisValue};
-use tokio::time::Instant;
 
 use crate::broker::{
-    Broker, Cancel, Claim, Counts, Exchange, Explanation, MAX_BATCH, MAX_REPLAY, Outcome, Renewal, Replay,
-    Status, Submission, Swept, Ticket, Want,
+    Broker, Cancel, Claim, Counts, Exchange, Explanation, Heard, MAX_BATCH, MAX_REPLAY, Outcome, Renewal,
+    Replay, Status, Submission, Swept, Ticket, Want,
 };
 use crate::capabilities::Worker;
 use crate::error::Error;
@@ -28,6 +28,8 @@ use crate::signature::Signature;
 mod audit;
 mod blocking;
 mod calls;
+mod cancels;
+mod exchange;
 mod limits;
 mod link;
 mod list;
@@ -39,6 +41,7 @@ mod wire;
 
 use blocking::Blocking;
 use calls::Calls;
+use cancels::cancels;
 use link::Link;
 pub use link::{Address, AddressFault};
 use meet::{Ask, Meeting};
@@ -51,8 +54,6 @@ const CHUNK: usize = 100;
 const LEASES: usize = 32;
 /// Dead jobs that one call puts back.
 const REPLAYED: usize = 16;
-/// Bytes of results and messages in one call.
-const TEXTS: usize = 128 * 1024;
 
 /// A broker on Redis.
 pub struct Native {
@@ -116,7 +117,8 @@ impl Native {
         }
         let done = told.heard.into_iter().map(|it| if it { Ok(()) } else { Err(Rejection::Stale) }).collect();
         let (claims, next) = (self.readable(worker, &told.claims).await?, told.next);
-        Ok((Exchange { done, claims }, u64::try_from(next).ok().map(Duration::from_millis)))
+        let exchange = Exchange { done, claims, waited: Duration::ZERO };
+        Ok((exchange, u64::try_from(next).ok().map(Duration::from_millis)))
     }
 
     /// The claims whose documents can be read. Another client may have written what we refuse: such a job is dead, and
@@ -171,43 +173,14 @@ impl Broker for Native {
         self.submit_all(jobs).await
     }
 
-    async fn exchange(
+    async fn exchange_until(
         &self,
         worker: &Worker,
-        mut done: Vec<(Ticket, Outcome)>,
+        done: Vec<(Ticket, Outcome)>,
         want: Want,
+        enough: impl Future<Output = ()> + Send,
     ) -> Result<Exchange, Error> {
-        for (_, outcome) in &mut done {
-            *outcome = std::mem::replace(outcome, Outcome::Stopped).bounded();
-        }
-        let end = Instant::now() + want.wait;
-        let wake = self.key(format_args!("wake:{}", worker.class()));
-        let (mut heard, mut woken) = (Vec::new(), false);
-        // More than fits one call is finished first.
-        while let Some(first) = too_many(&done) {
-            let rest = done.split_off(first);
-            heard.extend(self.try_exchange(worker, &done, Want::NOTHING, (false, false)).await?.0.done);
-            done = rest;
-        }
-        loop {
-            let waits = Instant::now() < end;
-            let (told, next) = self.try_exchange(worker, &done, want, (woken, waits)).await?;
-            heard.extend(told.done);
-            done.clear();
-            let left = end.saturating_duration_since(Instant::now());
-            let again = next == Some(Duration::ZERO);
-            if want.most == 0 || !told.claims.is_empty() || (left.is_zero() && !again) {
-                return Ok(Exchange { done: heard, claims: told.claims });
-            }
-            if !again {
-                let pause = left.min(self.settings.sweep_every).min(next.unwrap_or(Duration::MAX));
-                woken = match self.blocking.wake(&wake, pause).await {
-                    // What was finished is finished, and has to be told; the next call meets the error again.
-                    Err(_) if !heard.is_empty() => return Ok(Exchange { done: heard, claims: vec![] }),
-                    answer => answer?,
-                };
-            }
-        }
+        self.exchange_and_wait(worker, done, want, enough).await
     }
 
     async fn renew(
@@ -248,6 +221,10 @@ impl Broker for Native {
             "unknown" => Ok(Cancel::Unknown),
             _ => Err(foreign("cancel")),
         }
+    }
+
+    fn cancels(&self) -> impl Stream<Item = Result<Heard, Error>> + Send {
+        cancels(self.connection.clone(), self.key("cancel"))
     }
 
     async fn replay(&self, filter: &Replay) -> Result<Vec<JobId>, Error> {
@@ -330,20 +307,4 @@ impl Broker for Native {
     async fn list(&self, filter: &Filter, after: Option<&Cursor>, most: usize) -> Result<Page, Error> {
         self.list_page(filter, after, most).await
     }
-}
-
-/// How many of these outcomes one call takes, if not all: few, and not too large together.
-fn too_many(done: &[(Ticket, Outcome)]) -> Option<usize> {
-    let mut bytes = 0;
-    let fits = done.iter().take(MAX_BATCH).take_while(|(_, outcome)| {
-        let within = bytes <= TEXTS;
-        bytes += match outcome {
-            Outcome::Success(result) => result.to_string().len(),
-            Outcome::Failure { message, .. } => message.len(),
-            Outcome::HandBack | Outcome::Stopped => 0,
-        };
-        within
-    });
-    let fits = fits.count();
-    (fits < done.len()).then_some(fits)
 }

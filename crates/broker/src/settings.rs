@@ -30,7 +30,7 @@ pub struct Settings {
     pub signature_ttl: Duration,
     /// How many bytes of documents the unfinished jobs may have together; 1 GiB.
     pub byte_budget: u64,
-    /// A worker that is idle, or renews its leases, looks for lost jobs this often; 1 s.
+    /// A worker that is idle, or renews its leases, looks for lost jobs this often; 2 s.
     pub sweep_every: Duration,
     /// Where chance begins, for the jitter of retries. `None`: anywhere.
     pub seed: Option<u64>,
@@ -50,7 +50,7 @@ impl Settings {
             class_ttl: Duration::from_mins(1),
             signature_ttl: Duration::from_hours(1),
             byte_budget: 1 << 30,
-            sweep_every: Duration::from_secs(1),
+            sweep_every: Duration::from_secs(2),
             seed: None,
         }
     }

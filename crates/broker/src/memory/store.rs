@@ -248,8 +248,8 @@ impl Store {
             }
             if let State::Running { until, deadline, .. } = entry.life.state {
                 let Life { attempts, crashes, fence, .. } = entry.life;
-                let ticket = Ticket { id, fence };
-                claims.push(Claim { ticket, job: entry.job.clone(), attempts, crashes, until, deadline });
+                let (ticket, job, submitted) = (Ticket { id, fence }, entry.job.clone(), entry.submitted);
+                claims.push(Claim { ticket, job, submitted, attempts, crashes, until, deadline });
             }
         }
         claims

@@ -7,7 +7,7 @@ use redis::{Cmd, FromRedisValue, RedisResult, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::link::{Link, Pauses, Verdict, name};
+use super::link::{Answers, Link, Pauses, Verdict, name};
 use super::wire::foreign;
 use crate::error::Error;
 
@@ -73,7 +73,7 @@ impl Blocking {
     /// like this. One that failed, or was left while it waited, is dropped: its answer would be another call's.
     async fn ask<T: FromRedisValue>(&self, command: &Cmd, wait: Duration) -> Result<Option<T>, Error> {
         let idle = self.idle.lock().await.pop();
-        let mut connection = if let Some(idle) = idle { idle } else { self.link.own().await? };
+        let mut connection = if let Some(idle) = idle { idle } else { self.link.own(&Answers::Late).await? };
         let answer: Result<RedisResult<T>, _> =
             timeout(wait * 2 + self.link.timeout(), command.query_async(&mut connection)).await;
         let verdict = match answer {

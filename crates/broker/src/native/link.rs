@@ -19,6 +19,7 @@ mod open;
 
 pub use address::Address;
 pub use fault::AddressFault;
+pub use open::Answers;
 use open::{Opener, hopeless, told, words};
 
 /// The first pause between two tries, and the longest.
@@ -119,13 +120,13 @@ impl Link {
         self.shared.opener.address.timeout
     }
 
-    /// A connection of its own for a call that waits, to the server that this one is connected to.
-    pub async fn own(&self) -> RedisResult<MultiplexedConnection> {
+    /// A connection of its own, to the server that this one is connected to.
+    pub async fn own(&self, answers: &Answers) -> RedisResult<MultiplexedConnection> {
         let end = Instant::now() + 2 * self.timeout();
         let mut pauses = Pauses::default();
         loop {
             self.connection(end).await?;
-            let error = match self.shared.opener.open(None).await {
+            let error = match self.shared.opener.open(answers).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => error,
             };
@@ -166,7 +167,7 @@ impl Link {
             if !pauses.wait(end).await {
                 return Err(failed.unwrap_or_else(silent));
             }
-            match self.shared.opener.open(Some(self.timeout())).await {
+            match self.shared.opener.open(&Answers::Soon).await {
                 Ok(connection) => {
                     *pauses = Pauses::default();
                     let mut present = self.present();

@@ -10,10 +10,11 @@ use spec::ids::WorkerId;
 use tokio::sync::oneshot;
 
 use super::calls::Calls;
+use super::exchange::TEXTS;
 use super::link::Link;
 use super::scripts::Call;
+use super::wire;
 use super::wire::{foreign, parsed};
-use super::{TEXTS, wire};
 use crate::broker::{MAX_BATCH, Ticket};
 use crate::capabilities::ClassId;
 use crate::error::Error;

@@ -89,8 +89,10 @@ pub(super) fn claim(line: &str, body: &str) -> Result<Claim, Error> {
     let (attempts, crashes): (Millis, Millis) = (number()?, number()?);
     let small = |it: Millis| it.try_into().map_err(|_| foreign("claim"));
     let ticket = ticket(line)?;
+    let head = Head::of(body, ticket.id.as_str())?;
     Ok(Claim {
-        job: job(body, ticket.id.as_str())?,
+        job: Job::read(head.document).map_err(|_| foreign(ticket.id.as_str()))?,
+        submitted: head.submitted,
         ticket,
         attempts: small(attempts)?,
         crashes: small(crashes)?,

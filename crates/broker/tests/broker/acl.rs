@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use broker::{
-    Broker, Claim, Death, Error, Filter, Job, JobId, LimitKey, Native, Outcome, Progress, Replay, Settings,
-    Stage, Ticket, Want, Worker,
+    Broker, Claim, Death, Error, Filter, Heard, Job, JobId, LimitKey, Native, Outcome, Progress, Replay,
+    Settings, Stage, Ticket, Want, Worker,
 };
+use futures_util::StreamExt as _;
 use serde_json::json;
 
 use crate::contract::limiting::{at_once, rate};
@@ -191,6 +192,8 @@ impl<'a> Scene<'a> {
     }
 
     async fn work(&self, broker: &Native) -> Result<(), Error> {
+        let mut cancels = std::pin::pin!(broker.cancels());
+        assert!(cancels.next().await.unwrap()? == Heard::Listening);
         let w = worker("w");
         let tickets: Vec<Ticket> = self.claims.iter().map(|it| it.ticket.clone()).collect();
         broker.renew(&w, &tickets[..1], Duration::from_secs(9)).await?;
@@ -316,6 +319,7 @@ async fn what_is_not_a_roles_is_refused_whole_and_by_name() {
                 );
                 hear("progress", broker.progress(ticket, progress).await.map(drop));
                 hear("sweep", broker.sweep().await.map(drop));
+                hear("SUBSCRIBE", std::pin::pin!(broker.cancels()).next().await.unwrap().map(drop));
             }
             hear("replay", broker.replay(&Replay::All).await.map(drop));
             hear("pause", broker.pause(true).await);

@@ -1,10 +1,12 @@
 //! The contract over Redis, and what only Redis can show. Each test has a server of its own, without a port.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use broker::{Broker, Error, MAX_BATCH, Native, Outcome, Settings, Submission, Want, Workflow};
+use broker::{Broker, Error, Heard, MAX_BATCH, Native, Outcome, Settings, Submission, Want, Workflow};
+use futures_util::StreamExt as _;
 use serde_json::json;
 
 use crate::contract;
@@ -129,6 +131,19 @@ async fn a_server_that_forgot_the_scripts_is_told_again() {
     submit(&broker, job()).await;
     server.ask::<redis::Value>(&["SCRIPT", "FLUSH"]).await;
     claim_one(&broker, &worker("w")).await;
+}
+
+#[tokio::test]
+async fn who_listens_hears_again_after_its_connection_was_cut() {
+    let Some((broker, server)) = native(settings("cut")).await else { return };
+    let mut cancels = pin!(broker.cancels());
+    assert_eq!(cancels.next().await, Some(Ok(Heard::Listening)));
+    assert_eq!(server.ask::<u32>(&["CLIENT", "KILL", "TYPE", "pubsub"]).await, 1);
+    assert_eq!(cancels.next().await, Some(Ok(Heard::Listening)));
+    let id = submit(&broker, job()).await;
+    claim_one(&broker, &worker("w")).await;
+    broker.cancel(&id).await.unwrap();
+    assert_eq!(cancels.next().await, Some(Ok(Heard::Cancel(id))));
 }
 
 #[tokio::test]

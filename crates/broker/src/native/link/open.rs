@@ -2,16 +2,17 @@
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind,
+    TlsCertificates, Value,
 };
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
 use super::address::{Address, Login, Node, Place};
@@ -20,6 +21,17 @@ use crate::error::Error;
 
 /// A cluster whose nodes send us on more often than this does not know itself where the slot is.
 const HOPS: usize = 5;
+
+/// How the answers of a connection come.
+#[derive(Clone, Debug)]
+pub enum Answers {
+    /// Each within the time that the address gives.
+    Soon,
+    /// Whenever there is something to answer: for calls that wait.
+    Late,
+    /// Soon, and beside them what is published, here.
+    Pushed(UnboundedSender<PushInfo>),
+}
 
 /// Opens connections to one address.
 pub(super) struct Opener {
@@ -67,8 +79,8 @@ impl Opener {
         Ok(Self { address, tls, probe, known: Mutex::new(None) })
     }
 
-    /// Opens a connection to the right server. `answers`: how long an answer may take; `None` for calls that wait.
-    pub async fn open(&self, answers: Option<Duration>) -> RedisResult<MultiplexedConnection> {
+    /// Opens a connection to the right server.
+    pub async fn open(&self, answers: &Answers) -> RedisResult<MultiplexedConnection> {
         let (seeds, lookup) = match &self.address.place {
             Place::Server(node) => {
                 let address = self.at(node);
@@ -115,7 +127,7 @@ impl Opener {
         &self,
         address: ConnectionAddr,
         login: Option<&Login>,
-        answers: Option<Duration>,
+        answers: &Answers,
     ) -> RedisResult<MultiplexedConnection> {
         // Without this it would say at each connection what it is called, which not every role may.
         let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
@@ -126,14 +138,21 @@ impl Opener {
             }
         }
         settings = settings.set_db(self.address.database.into());
+        if matches!(answers, Answers::Pushed(_)) {
+            settings = settings.set_protocol(ProtocolVersion::RESP3);
+        }
         let info = address.into_connection_info()?.set_redis_settings(settings);
         let client = match &self.tls {
             None => Client::open(info)?,
             Some(tls) => Client::build_with_tls(info, tls.clone())?,
         };
-        let config = AsyncConnectionConfig::new()
+        let soon = (!matches!(answers, Answers::Late)).then_some(self.address.timeout);
+        let mut config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.address.timeout))
-            .set_response_timeout(answers);
+            .set_response_timeout(soon);
+        if let Answers::Pushed(told) = answers {
+            config = config.set_push_sender(told.clone());
+        }
         client.get_multiplexed_async_connection_with_config(&config).await
     }
 
@@ -144,7 +163,7 @@ impl Opener {
         sentinel: &Node,
         name: &str,
         login: Option<&Login>,
-        answers: Option<Duration>,
+        answers: &Answers,
     ) -> RedisResult<(MultiplexedConnection, Node)> {
         let mut asked = self.connect_sentinel(sentinel, login).await?;
         let mut question = redis::cmd("SENTINEL");
@@ -169,15 +188,11 @@ impl Opener {
         let settings = Address { database: 0, ..self.address.clone() };
         let opener =
             Self { address: settings, tls: self.tls.clone(), probe: String::new(), known: Mutex::default() };
-        opener.connect(self.at(node), login, Some(self.address.timeout)).await
+        opener.connect(self.at(node), login, &Answers::Soon).await
     }
 
     /// The node of a cluster that has the queue's slot.
-    async fn owner(
-        &self,
-        seed: &Node,
-        answers: Option<Duration>,
-    ) -> RedisResult<(MultiplexedConnection, Node)> {
+    async fn owner(&self, seed: &Node, answers: &Answers) -> RedisResult<(MultiplexedConnection, Node)> {
         let mut node = seed.clone();
         for _ in 0..HOPS {
             let mut connection = self.connect(self.at(&node), self.address.login.as_ref(), answers).await?;

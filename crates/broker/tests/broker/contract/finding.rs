@@ -1,12 +1,17 @@
 //! Which job a worker gets, and what people can find out.
 
 use std::collections::BTreeSet;
+use std::future::ready;
 use std::time::Duration;
 
 use broker::life::State;
 use broker::{Broker, Cancel, JobId, MAX_BATCH, News, Outcome, Progress, Want};
+use futures_util::FutureExt as _;
 use serde_json::json;
 use tokio::join;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use super::{LONG, SHORT, claim, claim_one, failure, finish, job, requirements, submit, worker, worker_with};
 
@@ -70,6 +75,54 @@ pub async fn a_waiting_claim_ends_empty(broker: &impl Broker) {
     let (claims, waited) = timed(claim(broker, &worker("w"), Want::now(1).wait(SHORT))).await;
     assert_eq!(claims, []);
     assert!(waited >= SHORT && waited < LONG / 2, "it took {waited:?}");
+}
+
+pub async fn a_waiting_claim_is_cut_short_and_loses_nothing(broker: &impl Broker) {
+    let (me, want) = (worker("w"), Want::now(1).wait(LONG));
+    let (told, waited) = timed(broker.exchange_until(&me, vec![], want, ready(()))).await;
+    assert_eq!(told.unwrap().claims, []);
+    assert!(waited < LONG / 2, "it took {waited:?}");
+    // A job comes in the same instant, a little sooner or later: it is in the answer, or it waits for the next.
+    for turns in 0..40 {
+        let (cut, enough) = oneshot::channel::<()>();
+        let waits = broker.exchange_until(&me, vec![], want, enough.map(drop));
+        let comes = async {
+            for _ in 0..turns % 10 {
+                yield_now().await;
+            }
+            let comes = job();
+            let submits = std::slice::from_ref(&comes);
+            let late = async {
+                for _ in 0..turns / 10 {
+                    yield_now().await;
+                }
+                drop(cut);
+            };
+            _ = join!(broker.submit(submits), late);
+            comes.id
+        };
+        let (told, id) = join!(waits, comes);
+        for claim in told.unwrap().claims {
+            assert!(finish(broker, &me, &claim, Outcome::HandBack).await);
+        }
+        let again = claim_one(broker, &worker("v")).await;
+        assert_eq!((&again.ticket.id, again.attempts, again.crashes), (&id, 0, 0));
+        assert!(finish(broker, &worker("v"), &again, Outcome::Stopped).await);
+    }
+}
+
+pub async fn a_claim_says_how_long_it_waited_and_when_its_job_came(broker: &impl Broker) {
+    let me = worker("w");
+    let waits = broker.exchange(&me, vec![], Want::now(1).wait(LONG));
+    let comes = async {
+        sleep(SHORT).await;
+        submit(broker, job()).await
+    };
+    let (told, id) = join!(waits, comes);
+    let told = told.unwrap();
+    assert!(told.waited >= SHORT && told.waited < LONG, "{:?}", told.waited);
+    let status = broker.status(&id).await.unwrap().unwrap();
+    assert_eq!(told.claims[0].submitted, status.submitted);
 }
 
 pub async fn a_paused_queue_gives_nothing(broker: &impl Broker) {

@@ -1,16 +1,18 @@
 //! What happens to a job that a worker has.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use broker::life::State;
 use broker::{
-    Broker, Cancel, Claim, Death, JobId, MAX_MESSAGE, MAX_PAYLOAD, Outcome, Rejection, Renewal, Replay,
-    Ticket, Want,
+    Broker, Cancel, Claim, Death, Heard, JobId, MAX_MESSAGE, MAX_PAYLOAD, Outcome, Rejection, Renewal,
+    Replay, Ticket, Want,
 };
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{LONG, SHORT, claim, claim_one, failure, finish, job, state, submit, worker};
 
@@ -154,6 +156,19 @@ pub async fn a_running_job_is_asked_to_stop(broker: &impl Broker) {
     assert!(finish(broker, &worker("w"), &claimed, Outcome::Stopped).await);
     assert_eq!(state(broker, &id).await, State::Cancelled);
     assert_eq!(broker.counts().await.unwrap().running, 0);
+}
+
+pub async fn who_listens_hears_at_once_of_a_wish_to_stop_a_job(broker: &impl Broker) {
+    let mut cancels = pin!(broker.cancels());
+    assert_eq!(cancels.next().await, Some(Ok(Heard::Listening)));
+    let (runs, waits) = (submit(broker, job().priority(9)).await, submit(broker, job()).await);
+    let claimed = claim_one(broker, &worker("w")).await;
+    assert_eq!(claimed.ticket.id, runs);
+    // One that waits is nobody's to stop.
+    assert_eq!(broker.cancel(&waits).await.unwrap(), Cancel::Cancelled);
+    assert_eq!(broker.cancel(&runs).await.unwrap(), Cancel::Asked);
+    let heard = timeout(LONG, cancels.next()).await.expect("it is told");
+    assert_eq!(heard, Some(Ok(Heard::Cancel(runs))));
 }
 
 pub async fn a_cancelled_job_that_succeeds_has_succeeded(broker: &impl Broker) {
