@@ -2,6 +2,8 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{Instrument as _, Span};
 
 use crate::connector::{Connector, Hands, Stop, Stopper, Task};
 use crate::failure::Failure;
@@ -35,31 +38,46 @@ impl AtWork {
     }
 }
 
-/// Starts a connector. How it ends is told once all that it said before has been sent.
-pub(crate) fn begin<B: Broker + 'static>(
-    jobs: &Handle,
-    connector: Arc<dyn Connector>,
-    task: Task,
-    hands: Hands,
-    progress: Progress<B>,
-    told: UnboundedSender<News>,
-) -> AtWork {
-    let fence = progress.ticket.fence;
-    let sent = jobs.spawn(progress.send(hands.progress.clone(), hands.gone));
-    let run = jobs.spawn(async move { connector.run(&task).await });
-    let at_work = AtWork { stop: hands.stop, connector: run.abort_handle() };
-    jobs.spawn(async move {
-        // A panic of one job is the failure of one job.
-        let result = run.await.unwrap_or_else(|error| {
-            let message =
-                if error.is_panic() { panicked(&*error.into_panic()) } else { "it was cut off".into() };
-            Err(Failure::retryable(message))
-        });
-        let _ = sent.await;
-        // Nobody listens once the loop has ended.
-        let _ = told.send(News::Done { fence, result });
-    });
-    at_work
+/// A job that is to be done.
+pub(crate) struct Job<B> {
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) task: Task,
+    pub(crate) hands: Hands,
+    pub(crate) progress: Progress<B>,
+    pub(crate) span: Span,
+}
+
+impl<B: Broker + 'static> Job<B> {
+    /// Starts its connector. How it ends is told once all that it said before has been sent.
+    pub(crate) fn begin(self, jobs: &Handle, told: UnboundedSender<News>) -> AtWork {
+        let Self { connector, task, hands: Hands { stop, progress: says, gone }, progress, span } = self;
+        let fence = progress.ticket.fence;
+        let work = async move {
+            // A panic of one job is the failure of one job.
+            let run = AssertUnwindSafe(async { connector.run(&task).await }).catch_unwind().await;
+            run.unwrap_or_else(|panic| Err(Failure::retryable(panicked(&*panic))))
+        };
+        let run = async move {
+            let (mut work, mut first) = (pin!(work), says.clone());
+            // Many jobs end without a word, or with one: they need no task that sends.
+            let result = tokio::select! {
+                biased;
+                result = &mut work => {
+                    progress.send(says, gone).await;
+                    result
+                }
+                Ok(()) = first.changed() => {
+                    let sent = tokio::spawn(progress.send(says, gone));
+                    let result = work.await;
+                    let _ = sent.await;
+                    result
+                }
+            };
+            // Nobody listens once the loop has ended.
+            let _ = told.send(News::Done { fence, result });
+        };
+        AtWork { stop, connector: jobs.spawn(run.instrument(span)).abort_handle() }
+    }
 }
 
 fn panicked(payload: &(dyn Any + Send)) -> String {

@@ -25,6 +25,9 @@
 //!         pace: Pace::default(),
 //!         redactor: Redactor::default(),
 //!         jobs: tokio::runtime::Handle::current(),
+//!         connector: "simulation".into(),
+//!         gpu: None,
+//!         listener: None,
 //!     };
 //!     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
 //!     let running = tokio::spawn(runner.run(async move { drop(stopped.await) }));
@@ -54,10 +57,12 @@ mod outputs;
 mod pace;
 mod payload;
 mod redact;
+mod report;
 mod runner;
 mod settings;
 mod tally;
 mod vars;
+mod watched;
 
 pub use connector::{Connector, Hands, Stop, Stopper, Task};
 pub use egress::{Egress, Fetched, Forbidden, Inside, Rules};
@@ -67,6 +72,7 @@ pub use outputs::{File, Outputs, Store, Stored};
 pub use pace::Pace;
 pub use payload::Payload;
 pub use redact::Redactor;
+pub use report::{Current, End, Ended, Listener, Place, Report, VERSION};
 pub use runner::{Restart, Runner, Service};
 pub use settings::Settings;
 pub use tally::Tally;

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Pace {
     /// How long a claim holds without renewal; renewed every third of it. 10 s.
     pub lease: Duration,
-    /// How long one claim waits for a job, at most a third of the lease. 5 s.
+    /// How long one claim waits for a job. 30 s.
     pub wait: Duration,
     /// How long a connector may take to stop a job. 10 s.
     pub patience: Duration,
@@ -25,7 +25,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(10),
-            wait: Duration::from_secs(5),
+            wait: Duration::from_secs(30),
             patience: Duration::from_secs(10),
             grace: Duration::from_secs(25),
             look_every: Duration::from_secs(10),
@@ -36,11 +36,6 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// How long a claim waits: a lease counts from before the call, so a long wait would eat it up.
-    pub(crate) fn wait(&self) -> Duration {
-        self.wait.min(self.lease / 3)
-    }
-
     /// How long before its deadline a job is asked to stop, so that what its service says about it is still heard.
     pub(crate) fn margin(timeout: Duration) -> Duration {
         (timeout / 10).min(Duration::from_secs(1))

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use broker::{Broker, Claim, Outcome, Ticket, Worker};
+use broker::{Broker, Heard, Outcome, Ticket, Worker};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -16,21 +16,25 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
-use crate::connector::{Connector, Stop, Task};
+use crate::connector::Connector;
 use crate::failure::Failure;
 use crate::gate::Gate;
 use crate::job;
-use crate::lease::{self, Effect, Event, Held, Time};
+use crate::lease::{Event, Held, Time};
 use crate::outputs::Store;
 use crate::pace::Pace;
 use crate::redact::Redactor;
+use crate::report::{Listener, Teller};
 use crate::tally::Tally;
 
 mod calls;
+mod ear;
+mod jobs;
 mod outcome;
 
-use calls::{Reply, Retry};
-use outcome::outcome;
+use calls::{Claiming, Reply, Retry};
+use ear::Ear;
+use jobs::About;
 
 /// Ends and starts a service, for the reason that it is given.
 pub type Restart = Arc<dyn Fn(&str) + Send + Sync>;
@@ -61,29 +65,18 @@ pub struct Runner<B> {
     pub redactor: Redactor,
     /// Where connectors run. Another runtime than the loop's, so that they cannot hold it up.
     pub jobs: Handle,
+    /// What its connectors are called, for spans and reports.
+    pub connector: String,
+    /// The GPU of its services, if they have one.
+    pub gpu: Option<u32>,
+    /// Who is told what it does.
+    pub listener: Option<Listener>,
 }
 
 impl<B: Broker + 'static> Runner<B> {
     /// Works until `stop` is ready: then no more is claimed, jobs get their grace, and what is not done goes back.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Tally {
-        let (told, events) = unbounded_channel();
-        let gates = self.services.iter().map(|_| Gate::new()).collect();
-        let run = Run {
-            gates,
-            active: BTreeMap::new(),
-            reports: Vec::new(),
-            calls: FuturesUnordered::new(),
-            claiming: false,
-            telling: false,
-            renewing: false,
-            renew_at: None,
-            retry: Retry::default(),
-            ends_at: None,
-            began: Instant::now(),
-            tally: Tally::default(),
-            told,
-            it: self,
-        };
+        let (run, events) = Run::new(self);
         run.drive(stop, events).await
     }
 }
@@ -94,6 +87,7 @@ struct Active {
     service: usize,
     held: Held,
     at_work: job::AtWork,
+    about: About,
 }
 
 /// What comes back from elsewhere.
@@ -102,6 +96,8 @@ pub(crate) enum News {
     Done { fence: u64, result: Result<Value, Failure> },
     /// A service was looked at.
     Looked { service: usize, found: Result<(), Failure> },
+    /// Somebody may want a job stopped.
+    Heard(Result<Heard, broker::Error>),
 }
 
 type Report = (Ticket, Outcome);
@@ -114,25 +110,56 @@ struct Run<B> {
     /// Jobs that have ended and of which the broker does not know.
     reports: Vec<Report>,
     calls: FuturesUnordered<BoxFuture<'static, Reply>>,
-    claiming: bool,
+    /// A claim is under way.
+    claiming: Option<Claiming>,
     telling: bool,
     renewing: bool,
     renew_at: Option<Time>,
+    ear: Ear,
+    /// The last claim brought something, so there may be more: the next one does not wait for it.
+    more: bool,
     retry: Retry,
     /// The end of the grace, once the worker is to end.
     ends_at: Option<Time>,
     began: Instant,
     tally: Tally,
+    teller: Option<Teller>,
     told: UnboundedSender<News>,
 }
 
 impl<B: Broker + 'static> Run<B> {
+    fn new(it: Runner<B>) -> (Self, UnboundedReceiver<News>) {
+        let (told, events) = unbounded_channel();
+        let gates = it.services.iter().map(|_| Gate::new()).collect();
+        let run = Self {
+            gates,
+            active: BTreeMap::new(),
+            reports: Vec::new(),
+            calls: FuturesUnordered::new(),
+            claiming: None,
+            telling: false,
+            renewing: false,
+            renew_at: None,
+            ear: Ear::default(),
+            more: false,
+            retry: Retry::default(),
+            ends_at: None,
+            began: Instant::now(),
+            tally: Tally::default(),
+            teller: it.listener.clone().map(Teller::new),
+            told,
+            it,
+        };
+        (run, events)
+    }
+
     async fn drive(mut self, stop: impl Future<Output = ()>, mut events: UnboundedReceiver<News>) -> Tally {
         let mut stop = std::pin::pin!(stop);
         loop {
             self.tick();
             self.call();
             if self.is_over() {
+                self.tell();
                 return self.tally;
             }
             let wake = self.wakes_at().map(|it| self.began + it);
@@ -169,7 +196,9 @@ impl<B: Broker + 'static> Run<B> {
         let gates = self.gates.iter().filter(|_| self.ends_at.is_none()).filter_map(|it| it.wakes_at(now));
         let retry = (self.retry.failures > 0 && self.retry.at > now).then_some(self.retry.at);
         let end = self.ends_at.map(|it| it + self.it.pace.patience);
-        jobs.chain(gates).chain(self.renew_at.filter(|_| !self.renewing)).chain(retry).chain(end).min()
+        let told = self.teller.as_ref().map(Teller::due);
+        let renewal = self.renew_at.filter(|_| !self.renewing);
+        jobs.chain(gates).chain(renewal).chain(retry).chain(end).chain(told).min()
     }
 
     /// Everything that is due.
@@ -187,126 +216,16 @@ impl<B: Broker + 'static> Run<B> {
         if self.renew_at.is_some_and(|it| it <= now) && !self.renewing {
             self.renew(now);
         }
-    }
-
-    fn advance(&mut self, fence: u64, event: Event) {
-        let (now, patience) = (self.now(), self.it.pace.patience);
-        let Some(active) = self.active.get_mut(&fence) else { return };
-        let (held, effect) = lease::step(active.held, event, patience, now);
-        active.held = held;
-        match effect {
-            None => {}
-            Some(Effect::Stop(why)) => {
-                tracing::info!(job = %active.ticket.id, ?why, "a job is asked to stop");
-                active.at_work.stop(why);
-            }
-            Some(Effect::Abandon) => self.abandon(fence),
+        if self.teller.as_ref().is_some_and(|it| it.due() <= now) {
+            self.tell();
         }
-    }
-
-    /// A connector that did not stop is cut off, and so is its service if that is ours to end.
-    fn abandon(&mut self, fence: u64) {
-        let Some(active) = self.active.remove(&fence) else { return };
-        active.at_work.cut_off();
-        let lease::State::Abandoned { why } = active.held.state else { return };
-        let said =
-            format!("job {} did not stop within {} s", active.ticket.id, self.it.pace.patience.as_secs());
-        tracing::error!("{said}");
-        self.tally.abandoned += 1;
-        self.gates[active.service].doubt(self.began.elapsed());
-        let service = &self.it.services[active.service];
-        if let Some(restart) = service.restart.as_ref().filter(|_| service.connector.owns_service()) {
-            restart(&said);
-        }
-        self.report(active.ticket, Some(why), Err(Failure::stopped()));
-    }
-
-    /// Free slots of services that are well.
-    fn room(&self) -> usize {
-        let now = self.now();
-        let open = (0..self.gates.len()).filter(|it| self.gates[*it].is_open(now));
-        open.map(|it| self.free(it)).sum()
-    }
-
-    fn free(&self, service: usize) -> usize {
-        let busy = self.active.values().filter(|it| it.service == service).count();
-        self.it.services[service].slots.saturating_sub(busy)
-    }
-
-    fn begin(&mut self, claim: Claim, began: Time) {
-        let now = self.now();
-        self.tally.claimed += 1;
-        let Claim { ticket, job, attempts, crashes, .. } = claim;
-        let open = (0..self.gates.len()).filter(|it| self.gates[*it].is_open(now));
-        let service = open.filter(|it| self.free(*it) > 0).max_by_key(|it| self.free(*it));
-        let Some(service) = service.filter(|_| self.ends_at.is_none()) else {
-            // The worker is ending, or its service became ill while the claim was under way.
-            return self.report(ticket, Some(Stop::Shutdown), Err(Failure::stopped()));
-        };
-        let connector = self.it.services[service].connector.clone();
-        let kind = job.service_required.as_str().to_owned();
-        let judged = match connector.payload(&kind) {
-            Some(payload) => payload.check(&job.payload),
-            None => Err(Failure::permanent(format!("this worker's connector takes no jobs for `{kind}`"))),
-        };
-        if let Err(failure) = judged {
-            return self.report(ticket, None, Err(failure));
-        }
-        let deadline = began + job.timeout.saturating_sub(Pace::margin(job.timeout));
-        let held = Held::new(began + self.it.pace.lease, deadline);
-        let attempt_id = format!("{}-{}", ticket.id, ticket.fence);
-        let outputs = self.it.store.of(&ticket.id, &attempt_id);
-        let time = deadline.saturating_sub(now);
-        let (task, hands) = Task::new(job, attempts + crashes, attempt_id, time, outputs);
-        let fence = ticket.fence;
-        let progress = job::Progress {
-            broker: self.it.broker.clone(),
-            ticket: ticket.clone(),
-            every: self.it.pace.progress_every,
-            redactor: self.it.redactor.clone(),
-        };
-        let at_work = job::begin(&self.it.jobs, connector, task, hands, progress, self.told.clone());
-        self.active.insert(fence, Active { ticket, service, held, at_work });
-        let renew_at = began + self.it.pace.lease / 3;
-        self.renew_at = Some(self.renew_at.map_or(renew_at, |it| it.min(renew_at)));
     }
 
     fn news(&mut self, news: News) {
-        let now = self.now();
         match news {
-            News::Looked { service, found } => {
-                if let Err(failure) = &found {
-                    let why = self.it.redactor.text(failure.message.clone());
-                    tracing::warn!(service, why, "a service is not well; nothing is claimed for it");
-                }
-                self.gates[service].looked(found.is_ok(), self.it.pace.look_every, now);
-            }
-            News::Done { fence, result } => {
-                self.advance(fence, Event::Done);
-                let Some(active) = self.active.remove(&fence) else { return };
-                let lease::State::Ended { why } = active.held.state else { return };
-                let gate = &mut self.gates[active.service];
-                match &result {
-                    Ok(_) => gate.done(),
-                    Err(failure) => {
-                        if let Some(pause) = failure.retry_after {
-                            gate.rest(pause, now);
-                        }
-                        if failure.suspect {
-                            gate.doubt(now);
-                        }
-                    }
-                }
-                self.report(active.ticket, why, result);
-            }
-        }
-    }
-
-    /// Notes what the broker is to be told of a job, if anything.
-    fn report(&mut self, ticket: Ticket, why: Option<Stop>, result: Result<Value, Failure>) {
-        match outcome(why, result, &self.it.redactor) {
-            Some(outcome) => self.reports.push((ticket, outcome)),
-            None => self.tally.lost += 1,
+            News::Looked { service, found } => self.looked(service, &found),
+            News::Done { fence, result } => self.done(fence, result),
+            News::Heard(heard) => self.heard(heard),
         }
     }
 

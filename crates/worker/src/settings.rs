@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker::{Capabilities, QueueName};
@@ -11,7 +12,7 @@ use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use reqwest::Url;
 use spec::env::{EnvSource, Secret};
-use spec::ids::{JobType, WorkerId};
+use spec::ids::{JobType, ProcessName, WorkerId};
 use spec::notes::Finding;
 
 use crate::connector::Connector;
@@ -21,6 +22,7 @@ use crate::outputs::Store;
 use crate::pace::Pace;
 use crate::redact::Redactor;
 use crate::vars::Vars;
+use crate::watched::Watched;
 
 /// The largest outputs of one job together, unless `OUTPUT_LIMIT_MIB` says otherwise.
 const OUTPUT_LIMIT_MIB: u64 = 4096;
@@ -39,8 +41,16 @@ pub struct Settings {
     pub capabilities: Capabilities,
     /// One for each service instance, with the jobs that it gets at once.
     pub connectors: Vec<(Arc<dyn Connector>, usize)>,
-    /// The service's name, as the machine knows it.
-    pub service: String,
+    /// What the connectors are called.
+    pub connector: String,
+    /// The process of its service, by the name that the machine gives it; none if there are several, or none here.
+    pub instance: Option<ProcessName>,
+    /// Where the machine's supervisor listens, to be asked for a restart of that process.
+    pub supervisor: Option<PathBuf>,
+    /// The socket to which it reports what it does.
+    pub report: Option<PathBuf>,
+    /// The GPU of its service.
+    pub gpu: Option<u32>,
     /// Where large results go.
     pub store: Store,
     /// The numbers of the loop.
@@ -58,7 +68,11 @@ impl Settings {
         let ids = ids(&mut vars);
         let capabilities = capabilities(&mut vars);
         let connectors = connectors(&mut vars, ids.len());
-        let service = vars.text("SERVICE").unwrap_or_default();
+        let connector = vars.text("CONNECTOR").unwrap_or_default();
+        let instance = vars.parsed("SERVICE_INSTANCE", "the name of a process");
+        let supervisor = path(&mut vars, "ROSTER_SOCKET");
+        let report = path(&mut vars, "WORKER_REPORT");
+        let gpu = vars.parsed("WORKER_GPU_ID", "the index of a GPU");
         let store = store(&mut vars);
         let pace = pace(&mut vars);
         let secrets = vars.finish()?;
@@ -70,12 +84,21 @@ impl Settings {
             ids,
             capabilities,
             connectors,
-            service,
+            connector,
+            instance,
+            supervisor,
+            report,
+            gpu,
             store,
             pace,
             redactor: Redactor::new(secrets),
         })
     }
+}
+
+/// A file or socket that a variable names.
+fn path(vars: &mut Vars<'_>, name: &str) -> Option<PathBuf> {
+    vars.text(name).map(PathBuf::from)
 }
 
 /// The queue of a machine that names none.
@@ -131,18 +154,31 @@ fn connectors(vars: &mut Vars<'_>, workers: usize) -> Option<Vec<(Arc<dyn Connec
     let concurrency =
         vars.parsed("WORKER_CONCURRENCY", "a number of jobs above 0").map_or(1, NonZeroUsize::get);
     let kind = vars.required("CONNECTOR", "the protocol of its service");
+    let health = vars.url("SERVICE_HEALTH_URL");
+    let watched = |connector: Arc<dyn Connector>| match &health {
+        Some(url) => Arc::new(Watched::new(connector, url.clone())),
+        None => connector,
+    };
     if urls.is_empty() {
-        let connector = connectors::build(&kind, None, &egress, vars)?;
+        let connector = watched(connectors::build(&kind, None, &egress, vars)?);
         return Some(vec![(connector, workers * concurrency)]);
     }
     let mut built: Vec<(Url, Arc<dyn Connector>, usize)> = Vec::new();
     for url in urls {
-        match built.iter_mut().find(|it| it.0 == url) {
-            Some((_, _, slots)) => *slots += concurrency,
-            None => {
-                built.push((url.clone(), connectors::build(&kind, Some(url), &egress, vars)?, concurrency));
-            }
+        if let Some((_, _, slots)) = built.iter_mut().find(|it| it.0 == url) {
+            *slots += concurrency;
+        } else {
+            let connector = connectors::build(&kind, Some(url.clone()), &egress, vars)?;
+            built.push((url, watched(connector), concurrency));
         }
+    }
+    if health.is_some() && built.len() > 1 {
+        // One answer cannot speak for several.
+        vars.together(
+            "SERVICE_URLS",
+            "SERVICE_HEALTH_URL",
+            "there are several services, and the health of one",
+        );
     }
     Some(built.into_iter().map(|(_, connector, slots)| (connector, slots)).collect())
 }

@@ -1,10 +1,10 @@
 //! What a worker has done.
 
 use broker::Outcome;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How many jobs ended how, as the broker has heard it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Claimed.
     pub claimed: u64,

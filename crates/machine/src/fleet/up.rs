@@ -20,6 +20,7 @@ use tokio::sync::{broadcast, watch};
 use super::document::{self, Here};
 use super::{ask, events, place};
 use crate::say::Common;
+use crate::worker::introduce;
 
 /// An ecosystem of a name of its own.
 const ECOSYSTEM: &str = "ROSTER_ECOSYSTEM";
@@ -57,15 +58,16 @@ fn begin(up: Up) -> Result<Exit, Vec<Finding>> {
     let here = Here { own, logs: up.logs.map(absolute) };
     let (name, text) = document::text(&path).map_err(|it| vec![*it])?;
     let ecosystem = here.adapt(document::read(&name, &text)?);
-    let socket = place::to_listen(up.socket, &ecosystem.machine).map_err(|it| vec![*it])?;
+    let socket = absolute(place::to_listen(up.socket, &ecosystem.machine).map_err(|it| vec![*it])?);
+    let ecosystem = introduce(ecosystem, &socket, None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|it| io(&it.to_string()))?;
     let exit = runtime.block_on(async {
+        let reader = reader(path, here, socket.clone());
         let socket = Socket::listen(&socket).map_err(found)?;
         let launcher = launcher(&socket, &ecosystem).await.map_err(|it| io(&it.to_string()))?;
         let supervisor = Supervisor::new(launcher, Keep::default(), fastrand::u64(..));
         let (control, desk) = control();
-        let reader = reader(path, here);
         let service = Service {
             control: control.clone(),
             logs: supervisor.logs().clone(),
@@ -135,14 +137,15 @@ fn io(why: &str) -> Vec<Finding> {
 }
 
 /// How documents are read, for the socket and for SIGHUP.
-fn reader(path: PathBuf, here: Here) -> control::Reader {
+fn reader(path: PathBuf, here: Here, socket: PathBuf) -> control::Reader {
     Arc::new(move |sent: Option<&Document>| {
         let (name, text) = match sent {
             Some(it) => (it.name.clone(), it.text.clone()),
             None => read_again(&path)?,
         };
         let read = document::read(&name, &text);
-        read.map(|it| here.adapt(it)).map_err(|it| it.iter().map(Refusal::document).collect())
+        read.map(|it| introduce(here.adapt(it), &socket, None))
+            .map_err(|it| it.iter().map(Refusal::document).collect())
     })
 }
 

@@ -175,6 +175,45 @@ async fn a_worker_that_is_asked_to_end_finishes_or_hands_back_and_ends_with_0() 
 }
 
 #[tokio::test]
+async fn a_worker_without_a_job_ends_at_once_and_a_cancelled_one_at_once_too() {
+    let bench = Bench::begin().await;
+    let mut command = bench.command("w-0");
+    // A renewal would come after 20 s, the end of a claim after 30 s.
+    let mut worker = Guarded(command.env("WORKER_LEASE_S", "60").stderr(Stdio::null()).spawn().unwrap());
+    let long = bench.submit(json!({ "duration_ms": 60_000 })).await;
+    bench.until(&long, runs).await;
+    let began = Instant::now();
+    bench.broker.cancel(&long).await.unwrap();
+    assert_eq!(bench.until(&long, is_over).await.life.state, State::Cancelled);
+    terminate(&worker);
+    assert_eq!(worker.0.wait().unwrap().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_worker_reports_what_it_does_to_the_socket_that_it_is_told_of() {
+    let bench = Bench::begin().await;
+    let path = bench.folder.path().join("m1.reports");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let mut command = bench.command("w-0");
+    let _worker = Guarded(command.env("WORKER_REPORT", &path).stderr(Stdio::null()).spawn().unwrap());
+    let job = bench.submit(json!({ "duration_ms": 300 })).await;
+    let mut bytes = vec![0; 64 << 10];
+    let ended = loop {
+        let heard = tokio::time::timeout(PATIENCE, socket.recv(&mut bytes)).await;
+        let length = heard.expect("it reports").unwrap();
+        let report: Value = serde_json::from_slice(&bytes[..length]).unwrap();
+        assert_eq!((&report["worker"], &report["connector"]), (&json!("w-0"), &json!("simulation")));
+        if let Some(ended) = report["ended"].as_array().and_then(|it| it.first()) {
+            break ended.clone();
+        }
+    };
+    assert_eq!(ended["end"], "succeeded");
+    assert!(ended["ran_ms"].as_u64().unwrap() >= 300, "{ended}");
+    assert!(bench.until(&job, is_over).await.result.is_some());
+}
+
+#[tokio::test]
 async fn a_redis_that_is_not_there_is_an_error_without_its_password() {
     let bench = Bench::begin().await;
     let mut command = bench.command("w-0");

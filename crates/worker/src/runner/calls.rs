@@ -1,8 +1,11 @@
 //! Calls to the broker, and what is made of the answers.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use broker::{Broker, Exchange, Renewal, Ticket, Want};
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
 
 use super::{Report, Run};
 use crate::lease::{Event, Time};
@@ -18,6 +21,14 @@ pub(super) enum Reply {
     Renewed { fences: Vec<u64>, began: Time, answer: Result<Vec<Renewal>, broker::Error> },
 }
 
+/// A claim that is under way.
+pub(super) struct Claiming {
+    /// Whether it waits for a job, if there is none.
+    waits: bool,
+    /// Ends its waiting when it is dropped.
+    cut: Option<oneshot::Sender<Infallible>>,
+}
+
 /// When the broker is asked again after it did not answer.
 #[derive(Default)]
 pub(super) struct Retry {
@@ -31,30 +42,51 @@ impl<B: Broker + 'static> Run<B> {
         if self.retry.failures > 0 && self.retry.at > self.now() {
             return;
         }
-        let most =
-            if self.ends_at.is_some() || self.claiming { 0 } else { self.room().min(broker::MAX_BATCH) };
-        if most > 0 {
-            self.claiming = true;
-            let pace = self.it.pace;
-            let want = Want { most, lease: pace.lease, wait: pace.wait() };
-            self.exchange(want, |reports, began, answer| Reply::Claimed { reports, began, answer });
-        } else if !self.reports.is_empty() && !self.telling {
+        let most = if self.ends_at.is_some() { 0 } else { self.room().min(broker::MAX_BATCH) };
+        match &mut self.claiming {
+            None if most > 0 => {
+                let (cut, enough) = oneshot::channel();
+                // Where there was a job there may be more. Without a wait the answer comes at once, and what ends
+                // meanwhile is told with the next claim.
+                let wait = if self.more { Duration::ZERO } else { self.it.pace.wait };
+                self.claiming = Some(Claiming { waits: !self.more, cut: Some(cut) });
+                let want = Want { most, lease: self.it.pace.lease, wait };
+                self.exchange(want, enough, |reports, began, answer| Reply::Claimed {
+                    reports,
+                    began,
+                    answer,
+                });
+            }
+            // Nothing could be done with a job that comes now.
+            Some(claiming) if most == 0 => claiming.cut = None,
+            _ => {}
+        }
+        let alone = self.claiming.as_ref().is_none_or(|it| it.waits);
+        if alone && !self.reports.is_empty() && !self.telling {
             self.telling = true;
-            self.exchange(Want::NOTHING, |reports, _, answer| Reply::Told { reports, answer });
+            let (_, never) = oneshot::channel();
+            self.exchange(Want::NOTHING, never, |reports, _, answer| Reply::Told { reports, answer });
         }
     }
 
     fn exchange(
         &mut self,
         want: Want,
+        enough: oneshot::Receiver<Infallible>,
         reply: impl FnOnce(Vec<Report>, Time, Result<Exchange, broker::Error>) -> Reply + Send + 'static,
     ) {
         let (broker, worker, began) = (self.it.broker.clone(), self.it.worker.clone(), self.now());
         let reports = std::mem::take(&mut self.reports);
         self.calls.push(Box::pin(async move {
-            let answer = broker.exchange(&worker, reports.clone(), want).await;
+            let enough = enough.map(drop);
+            let answer = broker.exchange_until(&worker, reports.clone(), want, enough).await;
             reply(reports, began, answer)
         }));
+    }
+
+    /// The leases are renewed at this time at the latest.
+    pub(super) fn renew_by(&mut self, at: Time) {
+        self.renew_at = Some(self.renew_at.map_or(at, |it| it.min(at)));
     }
 
     pub(super) fn renew(&mut self, now: Time) {
@@ -76,12 +108,14 @@ impl<B: Broker + 'static> Run<B> {
     pub(super) fn reply(&mut self, reply: Reply) {
         match reply {
             Reply::Claimed { reports, began, answer } => {
-                self.claiming = false;
+                self.claiming = None;
                 if let Some(exchange) = self.answered(answer, reports) {
+                    self.more = !exchange.claims.is_empty();
                     for claim in exchange.claims {
-                        self.begin(claim, began);
+                        self.begin(claim, began + exchange.waited);
                     }
                 }
+                self.ear.forget();
             }
             Reply::Told { reports, answer } => {
                 self.telling = false;
@@ -141,11 +175,11 @@ impl<B: Broker + 'static> Run<B> {
                         Renewal::Lost => self.advance(*fence, Event::Lost),
                     }
                 }
-                self.renew_at = Some(began + lease / 3);
+                self.renew_by(began + lease / 3);
             }
             Err(error) => {
                 tracing::warn!(%error, "leases could not be renewed");
-                self.renew_at = Some(self.now() + lease / 20);
+                self.renew_by(self.now() + lease / 20);
             }
         }
     }

@@ -13,7 +13,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+mod timely;
+mod told;
+
+use super::outcome::outcome;
 use super::*;
+use crate::connector::{Stop, Task};
 use crate::connectors::simulation::Simulation;
 use crate::failure::Kind;
 use crate::payload::Payload;
@@ -104,21 +109,16 @@ struct Bench {
 impl Bench {
     /// A worker with so many slots, and no jobs yet.
     fn with(connector: Arc<dyn Connector>, slots: usize) -> Self {
-        let broker = Arc::new(Memory::new(Settings::new("q".parse().unwrap())));
+        Self::told(connector, slots, None)
+    }
+
+    /// The same, with somebody who is told what it does.
+    fn told(connector: Arc<dyn Connector>, slots: usize, listener: Option<Listener>) -> Self {
         let restarts = Arc::new(Mutex::new(Vec::new()));
-        let (stop, stopped) = oneshot::channel();
         let noted = restarts.clone();
         let restart: Restart = Arc::new(move |it| noted.lock().unwrap().push(it.into()));
-        let capabilities = serde_json::from_value(json!({ "services": ["it", "other"] })).unwrap();
-        let runner = Runner {
-            broker: broker.clone(),
-            worker: Worker::new("m-worker-it-0".parse().unwrap(), capabilities),
-            services: vec![Service { connector, slots, restart: Some(restart) }],
-            store: Store::new(Arc::new(InMemory::new()), "{path}", 1 << 20),
-            pace: Pace::default(),
-            redactor: Redactor::new([spec::env::Secret::new("canary".to_owned())]),
-            jobs: Handle::current(),
-        };
+        let runner = Runner { listener, ..runner(connector, slots, restart) };
+        let (broker, (stop, stopped)) = (runner.broker.clone(), oneshot::channel());
         let worker = tokio::spawn(runner.run(async move { drop(stopped.await) }));
         Self { broker, restarts, stop: Some(stop), worker: Some(worker) }
     }
@@ -142,6 +142,23 @@ impl Bench {
     async fn end(&mut self) -> Tally {
         drop(self.stop.take());
         self.worker.take().unwrap().await.unwrap()
+    }
+}
+
+/// A worker with a queue of its own.
+fn runner(connector: Arc<dyn Connector>, slots: usize, restart: Restart) -> Runner<Memory> {
+    let capabilities = serde_json::from_value(json!({ "services": ["it", "other"] })).unwrap();
+    Runner {
+        broker: Arc::new(Memory::new(Settings::new("q".parse().unwrap()))),
+        worker: Worker::new("m-worker-it-0".parse().unwrap(), capabilities),
+        services: vec![Service { connector, slots, restart: Some(restart) }],
+        store: Store::new(Arc::new(InMemory::new()), "{path}", 1 << 20),
+        pace: Pace::default(),
+        redactor: Redactor::new([spec::env::Secret::new("canary".to_owned())]),
+        jobs: Handle::current(),
+        connector: "it".into(),
+        gpu: Some(1),
+        listener: None,
     }
 }
 

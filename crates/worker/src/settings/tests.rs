@@ -75,6 +75,30 @@ fn workers_that_share_a_process_are_spread_over_the_instances() {
 }
 
 #[test]
+fn what_the_machine_tells_its_worker_is_kept_and_one_health_speaks_for_one_service() {
+    let told = [
+        ("SERVICE_URL", "http://127.0.0.1:8188"),
+        ("SERVICE_INSTANCE", "comfyui-gpu1"),
+        ("SERVICE_HEALTH_URL", "http://127.0.0.1:9090/services/comfyui-gpu1/health"),
+        ("ROSTER_SOCKET", "/run/roster/m1.sock"),
+        ("WORKER_REPORT", "/run/roster/m1.reports"),
+        ("WORKER_GPU_ID", "1"),
+    ];
+    let settings = with(&told).unwrap_or_else(|it| panic!("{it}"));
+    assert_eq!((settings.instance.unwrap().as_str(), settings.gpu), ("comfyui-gpu1", Some(1)));
+    assert_eq!(settings.supervisor.unwrap().to_str(), Some("/run/roster/m1.sock"));
+    assert_eq!(settings.report.unwrap().to_str(), Some("/run/roster/m1.reports"));
+    let variables: Vec<_> = WHOLE.into_iter().filter(|it| it.0 != "WORKER_ID").collect();
+    let several = [
+        ("WORKER_IDS", "w-0,w-1"),
+        ("SERVICE_URLS", "http://a:1,http://b:2"),
+        ("SERVICE_HEALTH_URL", "http://127.0.0.1:9090/services/a/health"),
+    ];
+    let told = read(&[&variables[..], &several].concat()).err().unwrap();
+    assert_snapshot!(told, @"WORKER003 `SERVICE_URLS` and `SERVICE_HEALTH_URL` do not go together: there are several services, and the health of one; unset `SERVICE_URLS` or `SERVICE_HEALTH_URL`");
+}
+
+#[test]
 fn a_secret_may_come_from_a_file_and_is_redacted_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("REDIS_URL");
