@@ -8,6 +8,7 @@ mod compile;
 pub(crate) use compile::MOST_CRATES;
 mod measure;
 mod plan;
+mod worker;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
@@ -21,6 +22,8 @@ pub(crate) enum Verb {
     Compile,
     /// Work a queue on a private Redis: rates, latencies and server times against their limits, beside a bare script
     Broker(broker::Args),
+    /// Let workers do jobs that are nothing, talk much, or make much: overhead, processor, memory, commands to Redis
+    Worker(worker::Args),
     /// A worker of `broker` that is going to be killed
     #[cfg(feature = "e2e")]
     #[command(hide = true)]
@@ -32,9 +35,11 @@ pub(crate) fn run(verb: &Verb) -> Result<ExitCode, String> {
         Verb::Plan { runs } => plan::run(*runs)?,
         Verb::Compile => compile::run()?,
         #[cfg(not(feature = "e2e"))]
-        Verb::Broker(_) => return crate::light::again(),
+        Verb::Broker(_) | Verb::Worker(_) => return crate::light::again(),
         #[cfg(feature = "e2e")]
         Verb::Broker(args) => broker::run(args)?,
+        #[cfg(feature = "e2e")]
+        Verb::Worker(args) => worker::run(args)?,
         #[cfg(feature = "e2e")]
         Verb::BrokerVictim(victim) => broker::hold(victim)?,
     };

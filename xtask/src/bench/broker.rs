@@ -11,13 +11,13 @@ mod floor;
 #[cfg(feature = "e2e")]
 mod latency;
 #[cfg(feature = "e2e")]
-mod load;
+pub(super) mod load;
 #[cfg(feature = "e2e")]
 mod recovery;
 #[cfg(feature = "e2e")]
-mod report;
+pub(super) mod report;
 #[cfg(feature = "e2e")]
-mod server;
+pub(super) mod server;
 #[cfg(feature = "e2e")]
 mod throughput;
 

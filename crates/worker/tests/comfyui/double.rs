@@ -14,9 +14,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::routes;
-use crate::tape::{Step, Tape, entry};
-use crate::wire::{self, Request};
+use super::routes;
+use super::tape::{Step, Tape, entry};
+use super::wire::{self, Request};
 
 /// How one `POST /prompt` is answered.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct Manners {
     pub cut_files: u32,
     /// The file that was made is not there any more.
     pub no_files: bool,
+    /// Files have so many bytes more.
+    pub more_bytes: usize,
     /// Names that are taken in the input folder.
     pub taken: Vec<String>,
     /// Says nothing on any WebSocket, and answers no ping.
@@ -390,6 +392,7 @@ impl Double {
                     () = self.until_forever(|it| it.running.is_none() || (it.interrupted && !it.manners.deaf)) => {}
                 }
             }
+            Step::Pause(time) => tokio::time::sleep(*time).await,
             Step::Reset => _ = tell(Out::Reset),
             Step::Close => _ = tell(Out::Message(Message::Close(None))),
             Step::Connected => {

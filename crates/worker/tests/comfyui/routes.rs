@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::double::{Double, Post, Queued, State};
-use crate::tape::PNG;
-use crate::wire::{self, Request};
+use super::double::{Double, Post, Queued, State};
+use super::tape::PNG;
+use super::wire::{self, Request};
 
 /// What every request has to be like.
 pub fn judge(state: &mut State, request: &Request) -> Result<(), u16> {
@@ -161,6 +161,10 @@ async fn view(double: &Double, mut stream: TcpStream, request: &Request) {
         return wire::answer(&mut stream, 404, "text/plain", b"").await;
     }
     let content = [PNG, named.to_string().as_bytes()].concat();
+    let more = double.state().manners.more_bytes;
+    if more > 0 {
+        return wire::stream(&mut stream, &content, more).await;
+    }
     if cut {
         use tokio::io::AsyncWriteExt as _;
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nhalf of it").await.unwrap();

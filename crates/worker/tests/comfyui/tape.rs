@@ -1,6 +1,7 @@
 //! Recordings of a real ComfyUI, as something to be played again.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -15,6 +16,8 @@ pub enum Step {
     Frame(Vec<u8>),
     /// Waits until the test lets it go on, or the prompt is interrupted.
     Hold,
+    /// Works for so long.
+    Pause(Duration),
     /// Ends the connection of the client with a reset.
     Reset,
     /// Closes the connection of the client as the protocol has it.

@@ -105,6 +105,23 @@ pub async fn answer(stream: &mut TcpStream, status: u16, kind: &str, body: &[u8]
     let _ = stream.shutdown().await;
 }
 
+/// Answers with this and so many zeros behind it.
+pub async fn stream(stream: &mut TcpStream, begin: &[u8], more: usize) {
+    let length = begin.len() + more;
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    let part = vec![0; 64 << 10];
+    let mut left = more;
+    let mut sent = stream.write_all(&[head.as_bytes(), begin].concat()).await;
+    while left > 0 && sent.is_ok() {
+        let now = left.min(part.len());
+        sent = stream.write_all(&part[..now]).await;
+        left -= now;
+    }
+    let _ = stream.shutdown().await;
+}
+
 /// Ends a connection as the end of the other process does it: without a word, and with a reset.
 pub fn reset(stream: TcpStream) {
     stream.set_zero_linger().unwrap();

@@ -14,26 +14,29 @@ use super::server::Server;
 const LEASE: Duration = Duration::from_hours(1);
 
 /// Jobs of one bulk submission.
-pub(super) const BULK: usize = 1000;
+pub(in crate::bench) const BULK: usize = 1000;
 
 /// A queue with the default settings.
-pub(super) async fn connect(url: &str, queue: &str) -> Result<Native, String> {
+pub(in crate::bench) async fn connect(url: &str, queue: &str) -> Result<Native, String> {
     Native::connect(url, Settings::new(named(queue)?)).await.map_err(|error| error.to_string())
 }
 
 /// A name of the broker.
-pub(super) fn named<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
+pub(in crate::bench) fn named<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("{text}: {error}"))
 }
 
 /// A job with the defaults and a small payload.
-pub(super) fn job() -> Result<Job, String> {
+pub(in crate::bench) fn job() -> Result<Job, String> {
     Ok(Job::new(named("simulation")?)
         .payload(json!({ "prompt": "a cat in a hat", "steps": 20, "seed": 4711 })))
 }
 
 /// Jobs that differ in the model that they need: job `index` needs that of `model(index)`, or none.
-pub(super) fn jobs(count: usize, model: impl Fn(usize) -> Option<String>) -> Result<Vec<Job>, String> {
+pub(in crate::bench) fn jobs(
+    count: usize,
+    model: impl Fn(usize) -> Option<String>,
+) -> Result<Vec<Job>, String> {
     let plain = job()?;
     let of = |index| {
         let job = plain.clone().id(JobId::fresh());
@@ -45,7 +48,7 @@ pub(super) fn jobs(count: usize, model: impl Fn(usize) -> Option<String>) -> Res
 }
 
 /// Submits so many jobs.
-pub(super) async fn fill(
+pub(in crate::bench) async fn fill(
     queue: &Native,
     count: usize,
     model: impl Fn(usize) -> Option<String>,
@@ -58,13 +61,13 @@ pub(super) async fn fill(
 }
 
 /// A worker that takes jobs without a model, or with any.
-pub(super) fn worker(index: usize, any_model: bool) -> Result<Worker, String> {
+pub(in crate::bench) fn worker(index: usize, any_model: bool) -> Result<Worker, String> {
     let models = if any_model { json!({ "simulation": "any" }) } else { json!({}) };
     worker_with(index, &json!({ "services": ["simulation"], "models": models }))
 }
 
 /// A worker that takes jobs with any model, of a class of its own.
-pub(super) fn stranger(index: usize) -> Result<Worker, String> {
+pub(in crate::bench) fn stranger(index: usize) -> Result<Worker, String> {
     let models = json!({ "simulation": "any" });
     worker_with(index, &json!({ "services": ["simulation"], "models": models, "has": { "index": index } }))
 }
@@ -76,10 +79,10 @@ fn worker_with(index: usize, capabilities: &Value) -> Result<Worker, String> {
 }
 
 /// Workers: of one process, with its connection, or each of a process of its own.
-pub(super) struct Crew(Vec<Hand>);
+pub(in crate::bench) struct Crew(Vec<Hand>);
 
 /// A worker with its connection.
-pub(super) struct Hand {
+pub(in crate::bench) struct Hand {
     queue: Arc<Native>,
     worker: Worker,
     /// What it has and finishes with its next call.
@@ -87,7 +90,7 @@ pub(super) struct Hand {
 }
 
 impl Crew {
-    pub(super) async fn new(
+    pub(in crate::bench) async fn new(
         server: &Server,
         queue: &str,
         workers: usize,
@@ -105,7 +108,7 @@ impl Crew {
 
     /// Claims so many jobs, up to `batch` in one call, and finishes in the same call what was claimed before. The last of
     /// each worker stay with it, so that every call both finishes and claims but for its very first. Jobs per second.
-    pub(super) async fn work(&mut self, jobs: usize, batch: usize) -> Result<f64, String> {
+    pub(in crate::bench) async fn work(&mut self, jobs: usize, batch: usize) -> Result<f64, String> {
         let each = jobs / self.0.len();
         let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
         let workers = self.0.drain(..).map(|mut hand| {
@@ -133,12 +136,12 @@ impl Crew {
     }
 
     /// The first worker.
-    pub(super) fn first(&mut self) -> &mut Hand {
+    pub(in crate::bench) fn first(&mut self) -> &mut Hand {
         &mut self.0[0]
     }
 
     /// Finishes what is left.
-    pub(super) async fn rest(&mut self) -> Result<(), String> {
+    pub(in crate::bench) async fn rest(&mut self) -> Result<(), String> {
         for hand in &mut self.0 {
             hand.exchange(0).await?;
         }
@@ -148,7 +151,7 @@ impl Crew {
 
 impl Hand {
     /// Finishes what it has and claims up to `most`. How many it got.
-    pub(super) async fn exchange(&mut self, most: usize) -> Result<usize, String> {
+    pub(in crate::bench) async fn exchange(&mut self, most: usize) -> Result<usize, String> {
         let want = Want::now(most).lease(LEASE);
         let answer = self.queue.exchange(&self.worker, std::mem::take(&mut self.has), want).await;
         let answer = answer.map_err(|error| error.to_string())?;
@@ -161,7 +164,7 @@ impl Hand {
 }
 
 /// Runs all at once, each as a task. The sum of what they did, per second.
-pub(super) async fn together<F>(workers: impl IntoIterator<Item = F>) -> Result<f64, String>
+pub(in crate::bench) async fn together<F>(workers: impl IntoIterator<Item = F>) -> Result<f64, String>
 where
     F: Future<Output = Result<usize, String>> + Send + 'static,
 {
@@ -176,6 +179,6 @@ where
 
 /// So many since then, per second.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-pub(super) fn rate(done: usize, started: Instant) -> f64 {
+pub(in crate::bench) fn rate(done: usize, started: Instant) -> f64 {
     done as f64 / started.elapsed().as_secs_f64()
 }

@@ -4,19 +4,22 @@ use serde_json::{Value, json};
 
 /// What a figure counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(in crate::bench) enum Unit {
     PerSecond,
     Micros,
     Millis,
     Seconds,
     Bytes,
+    Megabytes,
+    MegabytesPerSecond,
+    Percent,
     Calls,
     Runs,
 }
 
 /// What a row may be, by itself or as a part of what stands beside it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Limit {
+pub(in crate::bench) enum Limit {
     AtLeast(f64),
     AtMost(f64),
     RatioAtLeast(f64),
@@ -25,7 +28,7 @@ pub(super) enum Limit {
 
 /// One figure of the table.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(in crate::bench) struct Row {
     name: String,
     value: f64,
     unit: Unit,
@@ -42,12 +45,12 @@ struct Beside {
 }
 
 impl Row {
-    pub(super) fn new(name: impl Into<String>, value: f64, unit: Unit) -> Self {
+    pub(in crate::bench) fn new(name: impl Into<String>, value: f64, unit: Unit) -> Self {
         Self { name: name.into(), value, unit, beside: None, limits: vec![] }
     }
 
     /// The median of the rounds, beside the median of the rounds of something else; the ratio is that of each round.
-    pub(super) fn paired(
+    pub(in crate::bench) fn paired(
         name: impl Into<String>,
         unit: Unit,
         ours: &[f64],
@@ -59,13 +62,13 @@ impl Row {
         Self { beside: Some(beside), ..Self::new(name, median(ours), unit) }
     }
 
-    pub(super) fn limit(mut self, limit: Limit) -> Self {
+    pub(in crate::bench) fn limit(mut self, limit: Limit) -> Self {
         self.limits.push(limit);
         self
     }
 
     /// Whether the row is within its limits; `None` without limits.
-    pub(super) fn verdict(&self) -> Option<bool> {
+    pub(in crate::bench) fn verdict(&self) -> Option<bool> {
         let ratio = self.beside.as_ref().map_or(f64::NAN, |it| it.ratio);
         let holds = |limit: &Limit| match *limit {
             Limit::AtLeast(least) => self.value >= least,
@@ -90,11 +93,15 @@ impl Row {
 impl Unit {
     fn show(self, value: f64) -> String {
         match self {
+            Unit::PerSecond if value < 100.0 => format!("{value:.2}/s"),
             Unit::PerSecond => format!("{}/s", thousands(value)),
             Unit::Micros => format!("{value:.1} µs"),
             Unit::Millis => format!("{value:.2} ms"),
             Unit::Seconds => format!("{value:.2} s"),
             Unit::Bytes => format!("{} B", thousands(value)),
+            Unit::Megabytes => format!("{value:.1} MB"),
+            Unit::MegabytesPerSecond => format!("{value:.0} MB/s"),
+            Unit::Percent => format!("{value:.1} %"),
             Unit::Calls | Unit::Runs => thousands(value),
         }
     }
@@ -106,6 +113,9 @@ impl Unit {
             Unit::Millis => "ms",
             Unit::Seconds => "s",
             Unit::Bytes => "B",
+            Unit::Megabytes => "MB",
+            Unit::MegabytesPerSecond => "MB/s",
+            Unit::Percent => "%",
             Unit::Calls => "calls",
             Unit::Runs => "runs",
         }
@@ -113,7 +123,7 @@ impl Unit {
 }
 
 /// A whole number with commas.
-pub(super) fn thousands(value: impl std::fmt::Display) -> String {
+pub(in crate::bench) fn thousands(value: impl std::fmt::Display) -> String {
     let digits = format!("{value:.0}");
     let mut shown = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -126,7 +136,7 @@ pub(super) fn thousands(value: impl std::fmt::Display) -> String {
 }
 
 /// The middle of the values, or of the two in the middle; 0 without values.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(in crate::bench) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match (sorted.len(), sorted.len() / 2) {
@@ -136,7 +146,7 @@ pub(super) fn median(values: &[f64]) -> f64 {
     }
 }
 
-pub(super) fn table(rows: &[Row]) -> String {
+pub(in crate::bench) fn table(rows: &[Row]) -> String {
     let head = ["| case | measured | beside | ratio | limit | verdict |", "|---|--:|---|--:|---|---|"];
     let line = |row: &Row| {
         let (beside, ratio) = row.beside.as_ref().map_or_else(Default::default, |it| {
@@ -154,7 +164,7 @@ pub(super) fn table(rows: &[Row]) -> String {
     head.map(str::to_owned).into_iter().chain(rows.iter().map(line)).collect::<Vec<_>>().join("\n")
 }
 
-pub(super) fn json(rows: &[Row]) -> String {
+pub(in crate::bench) fn json(rows: &[Row]) -> String {
     let row = |row: &Row| {
         let beside = row.beside.as_ref();
         let beside = beside.map(|it| json!({ "value": it.value, "what": it.what, "ratio": it.ratio }));

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const SLOW: &str = "1000";
 
 /// A running server. It ends with this.
-pub(super) struct Server {
+pub(in crate::bench) struct Server {
     process: Process,
     /// `redis://127.0.0.1:PORT`
     pub url: String,
@@ -32,7 +32,7 @@ pub(super) struct Server {
 
 /// Whose calls the server has answered.
 #[derive(Clone, Copy)]
-pub(super) enum Side {
+pub(in crate::bench) enum Side {
     /// The broker's, while it did this.
     Ours(&'static str),
     Floor,
@@ -41,7 +41,7 @@ pub(super) enum Side {
 /// How long the server took for calls of scripts, in microseconds, by its own clock: from the beginning of a call to its end,
 /// network and queueing left out.
 #[derive(Clone, Copy)]
-pub(super) struct Calls {
+pub(in crate::bench) struct Calls {
     pub mean: f64,
     pub p50: f64,
     pub p99: f64,
@@ -72,7 +72,7 @@ impl Drop for Process {
 
 impl Server {
     /// Without snapshots; with an append-only file that is synced every second, or without.
-    pub(super) async fn start(append_only: bool) -> Result<Self, String> {
+    pub(in crate::bench) async fn start(append_only: bool) -> Result<Self, String> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|it| it.local_addr());
         let port = port.map_err(|error| format!("no free port: {error}"))?.port();
         let folder = target()?.join(format!("bench-broker-{port}"));
@@ -115,19 +115,19 @@ impl Server {
     }
 
     /// A connection of its own, of the kind that the broker has.
-    pub(super) async fn connection(&self) -> Result<MultiplexedConnection, String> {
+    pub(in crate::bench) async fn connection(&self) -> Result<MultiplexedConnection, String> {
         connected(&self.client).await
     }
 
     /// An answer to any command.
-    pub(super) async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> Result<T, String> {
+    pub(in crate::bench) async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> Result<T, String> {
         let mut command = redis::cmd(words[0]);
         let answer = command.arg(&words[1..]).query_async(&mut self.asks).await;
         answer.map_err(|error| format!("`{}`: {error}", words.join(" ")))
     }
 
     /// One field of a section of INFO.
-    pub(super) async fn info(&mut self, section: &str, field: &str) -> Result<String, String> {
+    pub(in crate::bench) async fn info(&mut self, section: &str, field: &str) -> Result<String, String> {
         let told: String = self.ask(&["INFO", section]).await?;
         let value = told.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         value.map(str::to_owned).ok_or_else(|| format!("INFO {section} has no {field}: Redis 7 is needed"))
@@ -136,7 +136,7 @@ impl Server {
     /// The script calls over 1 ms by the server's clock, and the longest. Without a limit: on a busy machine the clock goes on
     /// while another program has the processor, as the floor beside it shows. [`Server::watch`] leaves that out.
     #[expect(clippy::cast_precision_loss, reason = "few")]
-    pub(super) fn slowest(&self, suffix: &str) -> [Row; 2] {
+    pub(in crate::bench) fn slowest(&self, suffix: &str) -> [Row; 2] {
         let count = [self.ours.calls as f64, self.floor.calls as f64];
         let count = Row::paired(
             format!("script calls over 1 ms of clock{suffix}"),
@@ -157,12 +157,12 @@ impl Server {
     }
 
     /// Forgets every key; not the scripts.
-    pub(super) async fn flush(&mut self) -> Result<(), String> {
+    pub(in crate::bench) async fn flush(&mut self) -> Result<(), String> {
         self.ask(&["FLUSHALL", "SYNC"]).await
     }
 
     /// What the calls of scripts took since the last time, all of them of one side.
-    pub(super) async fn settle(&mut self, side: Side) -> Result<Calls, String> {
+    pub(in crate::bench) async fn settle(&mut self, side: Side) -> Result<Calls, String> {
         let sum = self.info("commandstats", "cmdstat_evalsha").await?;
         let spread = self.info("latencystats", "latency_percentiles_usec_evalsha").await?;
         let of = |line: &str, name| number(line, name).ok_or_else(|| format!("INFO has no {name}: {line}"));
@@ -196,7 +196,7 @@ impl Server {
     }
 
     /// Lets SLOWLOG list every call, or those over 1 ms again.
-    pub(super) async fn log_all(&mut self, all: bool) -> Result<(), String> {
+    pub(in crate::bench) async fn log_all(&mut self, all: bool) -> Result<(), String> {
         let least = if all { "0" } else { SLOW };
         self.ask::<()>(&["CONFIG", "SET", "slowlog-log-slower-than", least]).await?;
         self.ask(&["SLOWLOG", "RESET"]).await
@@ -204,7 +204,7 @@ impl Server {
 
     /// Awaits something, and says how long the longest script call meanwhile took, in microseconds: by the server's clock, or
     /// the processor time that it had, where that is less. A call from which the machine took the processor is not long.
-    pub(super) async fn watch<T>(
+    pub(in crate::bench) async fn watch<T>(
         &mut self,
         call: impl Future<Output = Result<T, String>>,
     ) -> Result<(T, f64), String> {
@@ -219,7 +219,7 @@ impl Server {
 
     /// The time that the server's main thread has had a processor, in microseconds. The kernel counts it when the thread
     /// stops, so it is given a moment to become idle.
-    pub(super) async fn processor_time(&self) -> Result<f64, String> {
+    pub(in crate::bench) async fn processor_time(&self) -> Result<f64, String> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let told = read(Path::new(&format!("/proc/{}/schedstat", self.process.child.id())))?;
         let nanoseconds = told.split(' ').next().and_then(|it| it.parse::<f64>().ok());
