@@ -170,3 +170,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
 fn failed(error: &object_store::Error) -> Failure {
     Failure::of(Symptom::Failed, format!("the output could not be stored: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

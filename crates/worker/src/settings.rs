@@ -11,6 +11,7 @@ use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use reqwest::Url;
+use rustls::crypto::{CryptoProvider, ring};
 use spec::env::{EnvSource, Secret};
 use spec::ids::{JobType, ProcessName, WorkerId};
 use spec::notes::Finding;
@@ -266,6 +267,10 @@ fn folder(url: Option<&Url>) -> Made {
 }
 
 fn bucket(vars: &mut Vars<'_>, url: &Url) -> Made {
+    // The store's own client takes what the process has chosen; nothing else of ours does.
+    if CryptoProvider::get_default().is_none() {
+        _ = ring::default_provider().install_default();
+    }
     let name = url.host_str().unwrap_or_default();
     let mut builder =
         AmazonS3Builder::new().with_bucket_name(name).with_conditional_put(S3ConditionalPut::Disabled);

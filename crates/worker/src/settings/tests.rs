@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use insta::assert_snapshot;
 use spec::ids::EnvKey;
@@ -96,6 +97,51 @@ fn what_the_machine_tells_its_worker_is_kept_and_one_health_speaks_for_one_servi
     ];
     let told = read(&[&variables[..], &several].concat()).err().unwrap();
     assert_snapshot!(told, @"WORKER003 `SERVICE_URLS` and `SERVICE_HEALTH_URL` do not go together: there are several services, and the health of one; unset `SERVICE_URLS` or `SERVICE_HEALTH_URL`");
+}
+
+/// Notes what is asked for.
+struct Asked(BTreeMap<EnvKey, String>, Mutex<BTreeSet<String>>);
+
+impl EnvSource for Asked {
+    fn get(&self, key: &EnvKey) -> Result<Option<String>, spec::env::NotUnicode> {
+        self.1.lock().unwrap().insert(key.as_str().to_owned());
+        Ok(self.0.get(key).cloned())
+    }
+}
+
+#[test]
+fn every_variable_that_is_read_is_in_the_documents() {
+    let pages = [include_str!("../../../../docs/worker.md"), include_str!("../../../../docs/connectors.md")];
+    let connectors = [
+        "simulation",
+        "comfyui",
+        "comfyui-remote",
+        "a1111",
+        "openai",
+        "replicate",
+        "runpod",
+        "ollama",
+        "playwright",
+    ];
+    for connector in connectors {
+        for (name, value) in [("OUTPUT_URL", "s3://bucket"), ("PLAYWRIGHT_SCRIPTS", "true")] {
+            let mut variables: BTreeMap<EnvKey, String> =
+                WHOLE.into_iter().map(|(key, value)| (key.parse().unwrap(), value.to_owned())).collect();
+            for (key, value) in
+                [("CONNECTOR", connector), (name, value), ("SERVICE_URL", "http://127.0.0.1:1")]
+            {
+                variables.insert(key.parse().unwrap(), value.to_owned());
+            }
+            let asked = Asked(variables, Mutex::default());
+            _ = Settings::read(&asked);
+            for name in asked.1.into_inner().unwrap() {
+                let named = format!("`{}`", name.strip_suffix("_FILE").unwrap_or(&name));
+                // The script's own environment, not the worker's.
+                let ours = name != "PATH" && name != "PATH_FILE";
+                assert!(!ours || pages.iter().any(|it| it.contains(&named)), "{connector} reads {named}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What goes to the server and what comes from it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use spec::env::Secret;
 use worker::connectors::comfyui::ComfyUi;
@@ -7,7 +9,7 @@ use worker::{Egress, Kind, Rules};
 
 use crate::double::{Double, Manners};
 use crate::rig::{TIMES, comfyui, egress, rig};
-use crate::tape::{PNG, Tape, made};
+use crate::tape::{PNG, Step, Tape, made};
 
 async fn double(manners: Manners) -> Double {
     Double::start(Manners { tape: Some(made([])), ..manners }).await
@@ -129,4 +131,17 @@ async fn a_server_elsewhere_gets_its_key_with_every_request() {
         double.judge();
         assert_eq!(double.count("GET /view"), 1);
     }
+}
+
+#[tokio::test]
+async fn a_file_of_many_parts_that_took_its_time_is_stored_whole() {
+    let tape = made([Step::Pause(Duration::from_millis(50))]);
+    let manners = Manners { tape: Some(tape.clone()), more_bytes: 12 << 20, ..Manners::default() };
+    let double = Double::start(manners).await;
+    let rig = rig(tape.payload());
+    let result = rig.run(&comfyui(&double)).await.unwrap();
+    let content = rig.file(&result["files"][0]).await;
+    assert_eq!(json!(content.len()), result["files"][0]["bytes"]);
+    assert!(content.starts_with(PNG) && content.len() > 12 << 20);
+    double.judge();
 }
