@@ -1,6 +1,8 @@
 //! `bench worker`: the loop beside bare claims, and real `roster worker` processes with a ComfyUI that is none.
 
 #[cfg(feature = "e2e")]
+mod comfyui;
+#[cfg(feature = "e2e")]
 mod fleet;
 #[cfg(feature = "e2e")]
 mod idle;
@@ -10,20 +12,6 @@ mod overhead;
 mod streaming;
 #[cfg(feature = "e2e")]
 mod talking;
-
-/// The ComfyUI of the worker's own tests.
-#[cfg(feature = "e2e")]
-#[allow(clippy::unwrap_used, dead_code, reason = "it belongs to tests, and not all of it is needed here")]
-mod comfyui {
-    #[path = "../../../../crates/worker/tests/comfyui/double.rs"]
-    pub(super) mod double;
-    #[path = "../../../../crates/worker/tests/comfyui/routes.rs"]
-    mod routes;
-    #[path = "../../../../crates/worker/tests/comfyui/tape.rs"]
-    pub(super) mod tape;
-    #[path = "../../../../crates/worker/tests/comfyui/wire.rs"]
-    mod wire;
-}
 
 /// What of it, and how much
 #[derive(clap::Args)]
