@@ -12,8 +12,11 @@ use spec::source::SourceText;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use crate::control::protocol::Signal;
-use crate::{Exit, FleetStatus, Keep, Launched, Launcher, Output, Pid, Plan, Supervisor};
+use crate::control::protocol::{Deed, Ended, Signal, Which};
+use crate::control::{Service, control};
+use crate::{
+    Exit, FleetStatus, Keep, Launched, Launcher, Output, Pid, Plan, ProcessState, Refusal, Supervisor,
+};
 
 /// Processes that end as they are told to; what is asked of them is written down.
 #[derive(Clone, Default)]
@@ -139,4 +142,54 @@ async fn an_ecosystem_comes_up_in_waves_recovers_and_goes_down_the_other_way_rou
     10.1 ask service
     10.1 sweep service for 10s
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_embeds_a_supervisor_watches_it_gives_orders_and_reads_what_it_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = SourceText::open("one.json", include_str!("../tests/one.json"));
+    let mut ecosystem = Ecosystem::read(&source).unwrap();
+    let log = folder.path().join("web.log");
+    let web = &mut ecosystem.apps[0];
+    (web.out_file, web.error_file) = (log.display().to_string(), log.display().to_string());
+    let name = web.name.clone();
+    let supervisor = Supervisor::new(Fake::default(), Keep::default(), 1);
+    let (control, desk) = control();
+    let (sender, mut status) = watch::channel(FleetStatus::new());
+    let service = Service {
+        control: control.clone(),
+        logs: supervisor.logs().clone(),
+        meter: supervisor.meter().clone(),
+        reader: Arc::new(|_| Err(vec![Refusal::Ended])),
+    };
+    let variables = BTreeMap::<EnvKey, String>::new();
+    let running = supervisor.serve(&ecosystem, &variables, desk, &sender);
+    let asking = async {
+        let runs = |all: &FleetStatus| {
+            all.get(&name).is_some_and(|it| matches!(it.process.state, ProcessState::Running { .. }))
+        };
+        status.wait_for(runs).await.unwrap();
+        let (_, mut events) = control.events().await.unwrap();
+        let report = control.restart(Which::Names(vec![name.clone()])).await.unwrap();
+        assert_eq!((report.processes[0].deed, report.processes[0].end), (Deed::Restarted, Ended::Well));
+        assert_eq!(events.recv().await.unwrap().state, "stopping");
+        let seen = service.fleet().await.unwrap().processes.remove(0);
+        assert_eq!((seen.state.as_str(), seen.pid, seen.restarts), ("healthy", Some(2), 1));
+
+        std::fs::write(&log, "one\ntwo\n").unwrap();
+        let mut lines = service.logs(Which::All, 1, false).await.unwrap();
+        assert_eq!(lines.next().await.unwrap().line.as_ref(), b"two");
+        assert_eq!(lines.next().await, None);
+        let mut followed = service.logs(Which::All, 0, true).await.unwrap();
+
+        let stopped = control.stop(Which::All).await.unwrap();
+        assert!(stopped.is_well());
+        assert!(service.usage().await.unwrap().is_empty(), "nothing lives");
+        assert!(control.start(Which::All).await.unwrap().is_well());
+        control.shutdown(false).await.unwrap();
+        assert_eq!(followed.next().await, None);
+    };
+    let (left, ()) = tokio::join!(running, asking);
+    assert_eq!(left.unwrap(), 0);
+    assert!(matches!(&*control.fleet().await.unwrap_err(), [Refusal::Ended]));
 }

@@ -58,12 +58,28 @@ pub(crate) struct LogFiles {
 }
 
 impl Control {
+    /// Starts what is down, and what it needs. Waits until each is healthy or has failed.
+    pub async fn start(&self, which: Which) -> Result<Report, Vec<Refusal>> {
+        self.order(Order::Start(which), true).await
+    }
+
+    /// Stops what is up, and whoever needs it. Waits until all of them are down.
+    pub async fn stop(&self, which: Which) -> Result<Report, Vec<Refusal>> {
+        self.order(Order::Stop(which), true).await
+    }
+
+    /// Stops processes and starts them anew; whoever needs them is left alone. Waits until each is healthy or has failed.
+    pub async fn restart(&self, which: Which) -> Result<Report, Vec<Refusal>> {
+        self.order(Order::Restart(which), true).await
+    }
+
     /// Takes a new document, with the fewest restarts. Waits until what had to be started is healthy or has failed.
     pub async fn reload(&self, ecosystem: Ecosystem) -> Result<Report, Vec<Refusal>> {
         self.order(Order::Reload(Box::new(ecosystem)), true).await
     }
 
-    /// Stops everything; with `force` by killing it. Does not wait for the end: that is when the supervisor returns.
+    /// Stops everything, each process with its own grace; with `force` by killing it, also what was only asked so far.
+    /// Does not wait for the end, which is when the supervisor returns: see [`Self::ended`].
     pub async fn shutdown(&self, force: bool) -> Result<(), Vec<Refusal>> {
         self.order(Order::Shutdown { force }, false).await.map(|_| ())
     }
@@ -73,12 +89,13 @@ impl Control {
         self.asks.closed().await;
     }
 
-    /// What happened of late, and what happens from now on.
+    /// What happened of late, and what happens from now on. Who reads more than a thousand events too late loses the
+    /// oldest, and is told how many.
     pub async fn events(&self) -> Result<(Vec<Transition>, broadcast::Receiver<Transition>), Vec<Refusal>> {
         self.ask(Ask::Events).await
     }
 
-    /// What every process does.
+    /// What every process does, without what it uses: see [`Service::fleet`](super::Service::fleet).
     pub async fn fleet(&self) -> Result<Fleet, Vec<Refusal>> {
         self.ask(Ask::Fleet).await
     }

@@ -7,27 +7,64 @@ use std::time::Duration;
 
 use spec::ids::ProcessName;
 use tokio::sync::mpsc;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
-use super::handle::LogFiles;
+use super::handle::{Control, LogFiles};
 use super::protocol::LogLine;
 use crate::log::Logs;
 
 /// Between two looks for a log that is not there yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Lines on their way.
+const LINES: usize = 256;
 /// A longer line is told in pieces: a process that never ends one must not fill our memory.
 const LINE: usize = 1 << 20;
 
+/// Lines of the logs of processes, one after the other. Dropped, it reads no further.
+#[derive(Debug)]
+pub struct LogLines {
+    lines: mpsc::Receiver<LogLine>,
+    reading: AbortHandle,
+    /// Whose end is the end of what is followed.
+    supervisor: Option<Control>,
+}
+
+impl LogLines {
+    /// Follows the logs for as long as `supervisor` runs; without it, reads what there is.
+    pub(super) fn read(
+        logs: Arc<Logs>,
+        files: Vec<LogFiles>,
+        lines: u32,
+        supervisor: Option<Control>,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(LINES);
+        let reading = tokio::spawn(read(logs, files, lines, supervisor.is_some(), sender));
+        Self { lines: receiver, reading: reading.abort_handle(), supervisor }
+    }
+
+    /// The next line, or a piece of one above 1 MiB; `None` after the last. What is dropped while it waits has lost
+    /// nothing.
+    pub async fn next(&mut self) -> Option<LogLine> {
+        match &self.supervisor {
+            None => self.lines.recv().await,
+            Some(supervisor) => tokio::select! {
+                line = self.lines.recv() => line,
+                () = supervisor.ended() => None,
+            },
+        }
+    }
+}
+
+impl Drop for LogLines {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
 /// Sends the last `lines` of every file, one after the other; or, if they are followed, of all at once and what comes,
 /// until nobody wants it.
-pub(super) async fn read(
-    logs: Arc<Logs>,
-    files: Vec<LogFiles>,
-    lines: u32,
-    follow: bool,
-    to: mpsc::Sender<LogLine>,
-) {
+async fn read(logs: Arc<Logs>, files: Vec<LogFiles>, lines: u32, follow: bool, to: mpsc::Sender<LogLine>) {
     let lines = usize::try_from(lines).unwrap_or(usize::MAX);
     let mut followed = JoinSet::new();
     for LogFiles { process, files } in files {

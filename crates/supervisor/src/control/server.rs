@@ -4,22 +4,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ecosystem::Ecosystem;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::handle::{Control, Order};
-use super::logs;
-use super::protocol::{Answer, Document, Fleet, Message, REQUEST_BYTES, Request, Seen, Use, VERSION};
+use super::handle::Order;
+use super::protocol::{Answer, Message, REQUEST_BYTES, Request, VERSION};
+use super::service::Service;
 use super::socket::Socket;
-use crate::core::Pid;
-use crate::log::Logs;
-use crate::metrics::Meter;
 use crate::refusal::Refusal;
 
 /// Askers at a time. The next one waits.
@@ -32,25 +28,6 @@ const PERIOD: Duration = Duration::from_secs(1);
 const TOGETHER: Duration = Duration::from_millis(100);
 /// For the last answers when the supervisor has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Pieces of a log on their way.
-const PIECES: usize = 256;
-
-/// Reads a document: the one that was sent, or else the one that the supervisor was started with.
-pub type Reader = Arc<dyn Fn(Option<&Document>) -> Result<Ecosystem, Vec<Refusal>> + Send + Sync>;
-
-/// What the socket gives access to.
-#[derive(Clone)]
-pub struct Service {
-    /// The supervisor.
-    pub control: Control,
-    /// What its processes say.
-    pub logs: Arc<Logs>,
-    /// What they use.
-    pub meter: Arc<Meter>,
-    /// How to read a document.
-    pub reader: Reader,
-}
-
 /// Answers everybody who asks at `socket`, until the supervisor has ended and everybody has heard so.
 pub async fn serve(socket: &Socket, service: Service) {
     let askers = Arc::new(Semaphore::new(ASKERS));
@@ -143,22 +120,11 @@ impl Talk<'_> {
         let done = match request {
             Request::Ps { follow } => self.ps(follow).await?,
             Request::Events { follow } => self.events(follow).await?,
-            Request::Logs { of, lines, follow } => match self.service.control.logs(of).await {
-                Ok(files) => {
-                    let (sender, mut pieces) = mpsc::channel(PIECES);
-                    let reading =
-                        tokio::spawn(logs::read(self.service.logs.clone(), files, lines, follow, sender));
-                    let control = self.service.control.clone();
-                    loop {
-                        tokio::select! {
-                            piece = pieces.recv() => match piece {
-                                Some(it) => self.say(&Answer::Log(it)).await?,
-                                None => break,
-                            },
-                            () = control.ended(), if follow => break,
-                        }
+            Request::Logs { of, lines, follow } => match self.service.logs(of, lines, follow).await {
+                Ok(mut lines) => {
+                    while let Some(it) = lines.next().await {
+                        self.say(&Answer::Log(it)).await?;
                     }
-                    reading.abort();
                     Ok(())
                 }
                 Err(refused) => Err(refused),
@@ -188,8 +154,7 @@ impl Talk<'_> {
     }
 
     async fn ps(&mut self, follow: bool) -> io::Result<Result<(), Vec<Refusal>>> {
-        let control = &self.service.control.clone();
-        let (_, mut events) = match control.events().await {
+        let (_, mut events) = match self.service.control.events().await {
             Ok(it) => it,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -197,8 +162,8 @@ impl Talk<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.tick().await;
         loop {
-            match control.fleet().await {
-                Ok(fleet) => self.say(&Answer::Fleet(self.measured(fleet).await)).await?,
+            match self.service.fleet().await {
+                Ok(fleet) => self.say(&Answer::Fleet(fleet)).await?,
                 // The supervisor has ended: so has what was followed.
                 Err(refused) => return Ok(if follow { Ok(()) } else { Err(refused) }),
             }
@@ -213,19 +178,6 @@ impl Talk<'_> {
             sleep(TOGETHER).await;
             while events.try_recv().is_ok() {}
         }
-    }
-
-    /// With what the processes use.
-    async fn measured(&self, mut fleet: Fleet) -> Fleet {
-        let meter = self.service.meter.clone();
-        let pid = |it: &Seen| it.pid.and_then(|it| it.try_into().ok()).map(Pid);
-        let pids: Vec<Pid> = fleet.processes.iter().filter_map(pid).collect();
-        // A look that failed has nothing to tell.
-        let usage = spawn_blocking(move || meter.measure(&pids)).await.unwrap_or_default();
-        for it in &mut fleet.processes {
-            it.usage = pid(it).and_then(|pid| usage.get(&pid)).map(Use::of);
-        }
-        fleet
     }
 
     async fn events(&mut self, follow: bool) -> io::Result<Result<(), Vec<Refusal>>> {
