@@ -19,7 +19,7 @@ use crate::log::Logs;
 use crate::metrics::Meter;
 use crate::reload::{Spec, Specs};
 use crate::supervisor::{FleetStatus, Status};
-use crate::task::{Change, MAILBOX, Mail, Task};
+use crate::task::{Change, Mail, Task};
 use crate::waiter::Waiter;
 
 /// Transitions that are kept for those who ask later.
@@ -62,7 +62,7 @@ pub(crate) struct Means<L> {
 /// A process and the way to its task.
 pub(crate) struct Seat {
     pub spec: Spec,
-    mailbox: mpsc::Sender<Mail>,
+    mailbox: mpsc::UnboundedSender<Mail>,
     told: u64,
     obeyed: u64,
     /// How often somebody asked something of it.
@@ -113,7 +113,7 @@ impl<'a, L: Launcher> Board<'a, L> {
 
     /// Gives a process a task. It waits until it is told to start.
     pub(crate) fn hire(&mut self, spec: Spec) {
-        let (mailbox, orders) = mpsc::channel(MAILBOX);
+        let (mailbox, orders) = mpsc::unbounded_channel();
         let name = spec.app.name.clone();
         let task = Task {
             launcher: self.means.launcher.clone(),
@@ -124,6 +124,7 @@ impl<'a, L: Launcher> Board<'a, L> {
             meter: self.means.meter.clone(),
             began: self.began,
             changes: self.changes.clone(),
+            mailbox: mailbox.clone(),
         };
         self.seed = self.seed.wrapping_add(1);
         self.tasks.spawn(task.run(orders, self.seed));
@@ -150,7 +151,7 @@ impl<'a, L: Launcher> Board<'a, L> {
     }
 
     /// Tells the processes whatever can be told now, and those who wait what has come of it.
-    pub(crate) async fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         loop {
             let seats = &self.seats;
             let busy = |name: &ProcessName| seats.get(name).is_some_and(|it| it.told != it.obeyed);
@@ -159,7 +160,7 @@ impl<'a, L: Launcher> Board<'a, L> {
                 wants.map(|(name, _)| Order::Stop(name.clone())).collect()
             } else {
                 self.asked.settle(&self.states, &busy);
-                self.succeed().await;
+                self.succeed();
                 let seats = &self.seats;
                 let busy = |name: &ProcessName| seats.get(name).is_some_and(|it| it.told != it.obeyed);
                 self.fleet.orders(&mut self.asked, &self.states, &busy)
@@ -172,7 +173,7 @@ impl<'a, L: Launcher> Board<'a, L> {
                     Order::Start(name) => (name, Event::Start),
                     Order::Stop(name) => (name, Event::Stop),
                 };
-                self.tell(&name, event).await;
+                self.tell(&name, event);
             }
         }
         self.look_at_gates();
@@ -181,27 +182,27 @@ impl<'a, L: Launcher> Board<'a, L> {
         self.waiters = waiters;
     }
 
-    async fn tell(&mut self, name: &ProcessName, event: Event) {
+    fn tell(&mut self, name: &ProcessName, event: Event) {
         if let Some(seat) = self.seats.get_mut(name) {
             seat.told += 1;
-            // A task ends only after its mailbox is gone.
-            let _ = seat.mailbox.send(Mail::Order(event)).await;
+            // A task ends only after its seat is gone.
+            let _ = seat.mailbox.send(Mail::Order(event));
         }
     }
 
     /// Treats a process in another way from now on.
-    pub(crate) async fn amend(&mut self, spec: Spec) {
+    pub(crate) fn amend(&mut self, spec: Spec) {
         if let Some(next) = self.next.get_mut(&spec.app.name) {
             *next = spec;
         } else if let Some(seat) = self.seats.get_mut(&spec.app.name) {
             let mail = Mail::Amend(Box::new((spec.app.clone(), spec.policy.clone())));
-            let _ = seat.mailbox.send(mail).await;
+            let _ = seat.mailbox.send(mail);
             seat.spec = spec;
         }
     }
 
     /// Those that are down make room for what is to come after them.
-    async fn succeed(&mut self) {
+    fn succeed(&mut self) {
         let down = |name: &ProcessName| {
             !self.is_busy(name) && !self.asked.stops(name) && self.states[name].has_exited()
         };
@@ -214,12 +215,12 @@ impl<'a, L: Launcher> Board<'a, L> {
                 self.states.remove(&name);
                 self.status.send_modify(|all| _ = all.remove(&name));
                 self.happens(Transition::of(&name, "removed"));
-                // Without its mailbox its task writes the last output and ends.
+                // Without its seat its task writes the last output and ends.
                 self.seats.remove(&name);
             } else if let Some(spec) = self.next.remove(&name) {
                 self.hire(spec);
                 if !self.asked.starts(&name) {
-                    self.tell(&name, Event::Stop).await;
+                    self.tell(&name, Event::Stop);
                 }
             }
         }
@@ -351,9 +352,16 @@ impl<'a, L: Launcher> Board<'a, L> {
 
     /// Everything is down: ends the tasks.
     pub(crate) async fn close(mut self) {
-        // Without mailboxes the tasks write the last output and end.
+        // Without seats the tasks write the last output and end.
         self.seats.clear();
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        // It may have ended with the runtime.
+        let _ = self.mailbox.send(Mail::End);
     }
 }
 

@@ -151,6 +151,9 @@ pub trait Launcher: Send + Sync + 'static {
     /// how many could not be ended.
     fn sweep(&self, name: &ProcessName, pid: Pid, patience: Duration) -> impl Future<Output = usize> + Send;
 
+    /// Nothing has happened for a while, and nothing is expected: gives back what is not needed meanwhile.
+    fn rest(&self) {}
+
     /// Ends whatever is left below the supervisor when every process has exited.
     fn finish(&self) -> impl Future<Output = usize> + Send;
 }

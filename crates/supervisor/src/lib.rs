@@ -38,14 +38,18 @@ mod metrics;
 #[cfg(feature = "nvml")]
 mod nvml;
 mod orders;
+mod outlet;
 mod ports;
 mod probe;
 mod proc;
 mod recipe;
 mod refusal;
 mod reload;
-#[allow(unsafe_code, reason = "the only module that may: it forks")]
+mod rest;
+mod room;
+#[allow(unsafe_code, reason = "the only module that may: it makes children")]
 mod spawn;
+mod starter;
 mod supervisor;
 mod table;
 mod task;

@@ -1,19 +1,18 @@
 //! The real launcher.
 //!
-//! Three parts share one table of the processes that live: a thread that starts them (they are killed when it ends,
-//! so it lives as long as the launcher), a task that reaps whatever dies below us, and the callers, who signal.
+//! Three parts share one table of the processes that live: the threads that start them, a task that reaps whatever dies
+//! below us, and the callers, who signal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ecosystem::{Ecosystem, StopSignal};
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::process::{Rlimit, Signal, pidfd_send_signal};
 use spec::ids::ProcessName;
-use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -28,8 +27,11 @@ use crate::gpu::{self, Gpus};
 use crate::launcher::{Launched, Launcher, Output, Plan};
 use crate::ports;
 use crate::proc::{self, Identity, Stat};
-use crate::recipe::{Failure, recipe, why};
-use crate::spawn::{self, Recipe, Wires};
+use crate::recipe::{recipe, why};
+use crate::rest;
+use crate::room;
+use crate::spawn;
+use crate::starter::{Start, Starter};
 use crate::table::{Table, raw};
 
 /// The variable that marks what a process starts, however far it moves away. Its value is unique to the supervisor's
@@ -46,7 +48,9 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// Starts processes on Linux. There is one in a program, which has no children besides: it reaps all of them.
 #[derive(Debug)]
 pub struct Linux {
-    requests: mpsc::Sender<Request>,
+    starter: Starter,
+    /// How many files a child may open.
+    files: Rlimit,
     table: Arc<Table>,
     reaper: JoinHandle<()>,
     /// Ourselves.
@@ -60,16 +64,6 @@ pub struct Linux {
     adopted: Mutex<BTreeMap<Pid, String>>,
 }
 
-/// One start. It holds secrets.
-struct Request {
-    recipe: Recipe,
-    out: OwnedFd,
-    err: OwnedFd,
-    report: OwnedFd,
-    cgroup: Option<OwnedFd>,
-    answer: oneshot::Sender<io::Result<Launched>>,
-}
-
 impl Linux {
     /// Becomes the parent of whatever is orphaned below this program, and starts to reap. Call it within a Tokio
     /// runtime with IO and time.
@@ -81,6 +75,7 @@ impl Linux {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         // What is open belongs to whoever started this program.
         close_fds::set_fds_cloexec(3, &[]);
+        let files = room::make(ecosystem.setup.len() + ecosystem.apps.len())?;
         let own = Identity::own();
         let (memory, inherited) = Memory::begin(memory, own)?;
         let table = Arc::new(Table::default());
@@ -93,22 +88,10 @@ impl Linux {
                 }
             }
         });
-        let (requests, orders) = mpsc::channel::<Request>();
-        std::thread::Builder::new().name("launcher".into()).spawn({
-            let table = table.clone();
-            move || {
-                let blocked = spawn::block_signals().map_err(|it| it.kind());
-                for it in orders {
-                    let launched = blocked.map_err(Into::into).and_then(|()| launch(&table, &it));
-                    // Nobody waits for what is not wanted any more.
-                    if let Err(Ok(unwanted)) = it.answer.send(launched) {
-                        table.signal(unwanted.pid, Signal::KILL);
-                    }
-                }
-            }
-        })?;
+        let starter = Starter::begin(table.clone())?;
         let linux = Self {
-            requests,
+            starter,
+            files,
             table,
             reaper,
             own,
@@ -289,31 +272,19 @@ impl Launcher for Linux {
         }
         let failed = |error: io::Error| -> Arc<str> { error.to_string().into() };
         let marker = self.marker(&plan.name);
-        let recipe = recipe(plan, (MARKER, &marker))?;
+        let recipe = recipe(plan, (MARKER, &marker), self.files)?;
         if plan.survive {
             (out, err) = (adopt::reopened(&out).map_err(failed)?, adopt::reopened(&err).map_err(failed)?);
         }
         let cgroup = self.cgroups.as_ref().map(|it| it.enter(&marker)).transpose().map_err(failed)?;
-        let (reports, report) = io::pipe().map_err(failed)?;
-        let (answer, answered) = oneshot::channel();
-        let request = Request { recipe, out, err, report: report.into(), cgroup, answer };
-        let gone = || Arc::from("the launcher ended");
-        self.requests.send(request).map_err(|_| gone())?;
-        let launched = answered.await.map_err(|_| gone())?.map_err(failed)?;
+        let started = self.starter.start(Start { recipe, out, err, cgroup }).await.map_err(failed)?;
+        let launched = started.map_err(|it| why(plan, it))?;
         if plan.survive {
             let process = Identity::of(raw(launched.pid));
             let survivor = process.map(|process| Survivor { process, marker, plan: adopt::digest(plan) });
             self.memory.put(&plan.name, survivor).map_err(failed)?;
         }
-
-        // The report is closed, empty, when the child's own program runs.
-        let mut reports = pipe::Receiver::from_owned_fd(reports.into()).map_err(failed)?;
-        let mut report = Vec::new();
-        reports.read_to_end(&mut report).await.map_err(failed)?;
-        match Failure::read(&report) {
-            None => Ok(launched),
-            Some(it) => Err(why(plan, it).into()),
-        }
+        Ok(launched)
     }
 
     fn ask(&self, pid: Pid, signal: StopSignal) {
@@ -354,6 +325,10 @@ impl Launcher for Linux {
         left
     }
 
+    fn rest(&self) {
+        rest::give_back();
+    }
+
     async fn finish(&self) -> usize {
         let survivors = std::mem::take(&mut *self.inherited());
         let left = self
@@ -371,19 +346,6 @@ impl Launcher for Linux {
         }
         left
     }
-}
-
-/// In the launcher's thread.
-fn launch(table: &Table, it: &Request) -> io::Result<Launched> {
-    let cgroup = it.cgroup.as_ref().map(AsFd::as_fd);
-    let wires = Wires { out: it.out.as_fd(), err: it.err.as_fd(), report: it.report.as_fd(), cgroup };
-    let (dead, exit) = oneshot::channel();
-    // Until it is in the table nobody may reap it.
-    let mut live = table.live();
-    let child = spawn::spawn(&it.recipe, wires)?;
-    live.insert(child, dead);
-    let pid = u32::try_from(child.as_raw_nonzero().get()).ok().and_then(|it| it.try_into().ok());
-    Ok(Launched { pid: Pid(pid.ok_or_else(|| io::Error::other("a process without a number"))?), exit })
 }
 
 /// Passes on what an adopted process writes.

@@ -22,9 +22,9 @@ type Refused = Vec<Refusal>;
 
 impl<L: Launcher> Board<'_, L> {
     /// Answers, or lets somebody wait for the answer. A reply that nobody waits for any more is dropped.
-    pub(crate) async fn answer(&mut self, ask: Ask) {
+    pub(crate) fn answer(&mut self, ask: Ask) {
         match ask {
-            Ask::Order { order, wait, reply } => self.order(order, wait, reply).await,
+            Ask::Order { order, wait, reply } => self.order(order, wait, reply),
             Ask::Fleet(reply) => _ = reply.send(self.document()),
             Ask::Events(reply) => {
                 _ = reply.send((self.happened.iter().cloned().collect(), self.news.subscribe()));
@@ -33,7 +33,7 @@ impl<L: Launcher> Board<'_, L> {
         }
     }
 
-    async fn order(&mut self, order: Order, wait: bool, reply: oneshot::Sender<Result<Report, Refused>>) {
+    fn order(&mut self, order: Order, wait: bool, reply: oneshot::Sender<Result<Report, Refused>>) {
         let goals = match order {
             Order::Shutdown { force } => {
                 self.ending = true;
@@ -54,7 +54,7 @@ impl<L: Launcher> Board<'_, L> {
             Order::Restart(which) => self.names(&which).map(|it| (self.restart(&it), None)),
             Order::Signal(name, signal) => self.signal(&name, signal).map(|it| (it, None)),
             Order::Scale { group, count } => self.scale(&group, count).map(|it| (it, None)),
-            Order::Reload(ecosystem) => self.reload(&ecosystem).await,
+            Order::Reload(ecosystem) => self.reload(&ecosystem),
         };
         match goals {
             Ok((goals, unchanged)) => self.waiters.push(Waiter::new(goals, unchanged, wait, reply)),
@@ -135,7 +135,7 @@ impl<L: Launcher> Board<'_, L> {
         Ok(goals)
     }
 
-    async fn reload(&mut self, ecosystem: &Ecosystem) -> Result<(Vec<Goal>, Option<usize>), Refused> {
+    fn reload(&mut self, ecosystem: &Ecosystem) -> Result<(Vec<Goal>, Option<usize>), Refused> {
         if ecosystem.machine != self.machine {
             let (other, own) = (ecosystem.machine.clone(), self.machine.clone());
             return Err(vec![Refusal::OtherMachine { other, own }]);
@@ -153,7 +153,7 @@ impl<L: Launcher> Board<'_, L> {
         goals.extend(changes.removed.iter().map(|it| self.goal(it.clone(), Deed::Stopped, true)));
         for name in &changes.amended {
             if let Some(spec) = new.remove(name) {
-                self.amend(spec).await;
+                self.amend(spec);
             }
             goals.push(self.goal(name.clone(), Deed::Amended, true));
         }

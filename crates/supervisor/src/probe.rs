@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::core::{Event, Exit, Pid, UNHEALTHY_AFTER};
 use crate::launcher::{Launcher, Output, Plan};
 use crate::log::LogReader;
+use crate::task::Mail;
 
 /// Between looks until it is healthy for the first time.
 const WHILE_STARTING: Duration = Duration::from_millis(250);
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who looks at one run, and how it is reached.
 pub(crate) struct View<L> {
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     pub launcher: Arc<L>,
     /// Its log, from its start on.
     pub logs: Vec<LogReader>,
@@ -36,7 +37,7 @@ pub(crate) async fn watch<L: Launcher>(
     probes: Probes,
     mut view: View<L>,
     run: u64,
-    tell: UnboundedSender<(u64, Event)>,
+    tell: UnboundedSender<Mail>,
 ) {
     let (said, mut heard) = watch::channel(BTreeSet::new());
     let mut listeners = JoinSet::new();
@@ -50,18 +51,18 @@ pub(crate) async fn watch<L: Launcher>(
         }
     }
     // The task that listens ends after this one.
-    let _ = tell.send((run, Event::Ready));
+    let _ = tell.send(Mail::Seen(run, Event::Ready));
     let (mut period, mut dead) = (WHILE_STARTING, 0);
     loop {
         let healthy = look(&probes.health, &view, &mut heard).await;
         if healthy {
             period = WHILE_RUNNING;
         }
-        let _ = tell.send((run, if healthy { Event::Healthy } else { Event::Unhealthy }));
+        let _ = tell.send(Mail::Seen(run, if healthy { Event::Healthy } else { Event::Unhealthy }));
         if let Some(live) = &probes.live {
             dead = if look(live, &view, &mut heard).await { 0 } else { dead + 1 };
             if dead >= UNHEALTHY_AFTER {
-                let _ = tell.send((run, Event::NotLive(dead)));
+                let _ = tell.send(Mail::Seen(run, Event::NotLive(dead)));
             }
         }
         sleep(period).await;

@@ -64,8 +64,9 @@ impl Failure {
     }
 }
 
-/// Everything that a child needs, allocated; or what is wrong with the plan, in words. `marker` is one more variable.
-pub(crate) fn recipe(plan: &Plan, marker: (&str, &str)) -> Result<Recipe, String> {
+/// Everything that a child needs, allocated; or what is wrong with the plan, in words. `marker` is one more variable,
+/// `files` how many it may open if the plan says nothing else.
+pub(crate) fn recipe(plan: &Plan, marker: (&str, &str), files: Rlimit) -> Result<Recipe, String> {
     let text = |what: &str, bytes: Vec<u8>| {
         CString::new(bytes).map_err(|_| format!("{what} holds a zero byte, which no process can be given"))
     };
@@ -82,6 +83,7 @@ pub(crate) fn recipe(plan: &Plan, marker: (&str, &str)) -> Result<Recipe, String
         (None, None) => None,
         (user, group) => Users::read().identity(user.as_deref(), group.as_deref())?,
     };
+    let limits = plan.limits.iter().map(|(limit, most)| (resource(*limit), rlimit(*most)));
     Ok(Recipe {
         programs: programs.collect::<Result<_, _>>()?,
         arguments: arguments.collect::<Result<_, _>>()?,
@@ -91,7 +93,7 @@ pub(crate) fn recipe(plan: &Plan, marker: (&str, &str)) -> Result<Recipe, String
         cwd: text("its working directory", plan.cwd.clone().into())?,
         identity,
         umask: plan.umask.map(Mode::from_raw_mode),
-        limits: plan.limits.iter().map(|(limit, most)| (resource(*limit), rlimit(*most))).collect(),
+        limits: [(Resource::Nofile, files)].into_iter().chain(limits).collect(),
         oom_score_adj: plan.oom_score_adj.map(|it| it.to_string()),
         survive: plan.survive,
     })

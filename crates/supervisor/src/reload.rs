@@ -1,6 +1,7 @@
 //! What a new document changes: the fewest restarts that make the processes what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ecosystem::{App, Ecosystem};
 use spec::env::{EnvSource, NotUnicode};
@@ -14,13 +15,13 @@ use crate::probe::listens;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     /// What the document says.
-    pub app: App,
+    pub app: Arc<App>,
     /// Whether it is one that runs once, to its end.
     pub one_shot: bool,
     /// How it is treated.
     pub policy: Policy,
     /// What it is launched with, its secrets included.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
 }
 
 /// Every process of a document, by name.
@@ -33,8 +34,8 @@ impl Spec {
         let apps = ecosystem.apps.iter().map(|it| (it, false));
         let spec = |(app, one_shot): (&App, bool)| {
             let policy = if one_shot { Policy::of_setup(app) } else { Policy::of_app(app) };
-            let plan = Plan::new(app, source)?;
-            Ok((app.name.clone(), Self { app: app.clone(), one_shot, policy, plan }))
+            let plan = Arc::new(Plan::new(app, source)?);
+            Ok((app.name.clone(), Self { app: Arc::new(app.clone()), one_shot, policy, plan }))
         };
         setup.chain(apps).map(spec).collect()
     }
@@ -47,7 +48,7 @@ impl Spec {
             // What it said when it started has not been listened to.
             return true;
         }
-        let App { autorestart, kill_timeout, min_uptime, max_restarts, max_memory_restart, .. } = next.app;
+        let App { autorestart, kill_timeout, min_uptime, max_restarts, max_memory_restart, .. } = *next.app;
         let mut roster = self.app.roster.clone();
         roster.depends_on.clone_from(&next.app.roster.depends_on);
         roster.probes.clone_from(&next.app.roster.probes);
@@ -62,9 +63,9 @@ impl Spec {
             max_memory_restart,
             exp_backoff_restart_delay: next.app.exp_backoff_restart_delay,
             roster,
-            ..self.app.clone()
+            ..App::clone(&self.app)
         };
-        app != next.app || self.one_shot != next.one_shot || self.plan != next.plan
+        app != *next.app || self.one_shot != next.one_shot || self.plan != next.plan
     }
 }
 

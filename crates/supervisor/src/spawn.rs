@@ -1,16 +1,20 @@
-//! The one module with `unsafe`: a fork, what the child does before it becomes its program, and the wait for the end of
-//! a process that is no child.
+//! The one module with `unsafe`: how a child is made, what it does before it becomes its program, the wait for the end of
+//! a process that is no child, and memory that is given back.
 //!
-//! The standard library starts one process after the other: it waits for each until its program runs. Here the fork
-//! returns at once and the child reports what kept it from its program, so that many start side by side.
+//! A child borrows our memory until it is its program (`CLONE_VM` with `CLONE_VFORK`, what `posix_spawn` does): a fork
+//! would copy our page tables for it, and each of our pages again when it is next written to. The thread that makes it
+//! waits; no other does, so that many start side by side (`starter`). One that becomes another user, or is born in a
+//! control group, is forked: while it has our memory, that user could look into it.
 //!
-//! Between fork and exec a process of many threads may only make system calls (`signal-safety(7)`): another thread may
-//! have held any lock, the allocator's included. So everything is put together before, and nothing in [`become_program`]
-//! allocates, locks or panics. `rustix` makes its calls without the C library.
+//! Before it is its program, a child may only make system calls (`signal-safety(7)`): another thread may hold any lock,
+//! the allocator's included. So everything is put together before, and nothing in [`become_program`] allocates, locks or
+//! panics. `rustix` makes its calls without the C library.
 
 use std::convert::Infallible;
-use std::ffi::{CStr, CString, c_char};
-use std::io;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
@@ -57,13 +61,22 @@ pub(crate) struct Identity {
 pub(crate) struct Wires<'a> {
     pub out: BorrowedFd<'a>,
     pub err: BorrowedFd<'a>,
-    /// Takes a [`Failure`], or is closed, empty, once the program runs.
-    pub report: BorrowedFd<'a>,
     /// The folder of its control group.
     pub cgroup: Option<BorrowedFd<'a>>,
 }
 
-/// Blocks every signal in the calling thread. Children are forked from such a thread: what is sent to one before it is
+/// What a child runs on while it has our memory. It has four pages of system calls to make, and no frame of it is large.
+pub(crate) struct Stack(Box<[MaybeUninit<u128>]>);
+
+impl Stack {
+    const BYTES: usize = 64 << 10;
+
+    pub(crate) fn new() -> Self {
+        Self(Box::new_uninit_slice(Self::BYTES / size_of::<u128>()))
+    }
+}
+
+/// Blocks every signal in the calling thread. Children are made by such a thread: what is sent to one before it is
 /// its program waits, instead of running the supervisor's own handlers in it.
 pub(crate) fn block_signals() -> io::Result<()> {
     mask(libc::SIG_SETMASK, true).map_err(Into::into)
@@ -81,26 +94,72 @@ fn mask(how: i32, full: bool) -> Result<(), Errno> {
     if failed == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(failed)) }
 }
 
-/// Forks a child that becomes what `recipe` says, in a session of its own. Called from a thread that lives as long as
-/// its children shall, with every signal blocked.
-pub(crate) fn spawn(recipe: &Recipe, wires: Wires<'_>) -> io::Result<Pid> {
+/// What a child has to know, and where it says why it could not become its program.
+struct Birth<'a> {
+    recipe: &'a Recipe,
+    wires: Wires<'a>,
+    parent: Pid,
+    arguments: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    failure: Option<Failure>,
+}
+
+/// Makes a child that becomes what `recipe` says, in a session of its own, and waits until it has; or what kept it from
+/// that. Called from a thread that lives as long as its children shall, with every signal blocked.
+pub(crate) fn spawn(
+    recipe: &Recipe,
+    wires: Wires<'_>,
+    stack: &mut Stack,
+) -> io::Result<Result<Pid, Failure>> {
     let pointers =
         |all: &[CString]| all.iter().map(|it| it.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
     let (arguments, environment) = (pointers(&recipe.arguments), pointers(&recipe.environment));
-    let parent = getpid();
-    // SAFETY: the child does what `become_program` does, which is allowed after a fork, and then ends.
-    let (child, joined) = unsafe { fork(wires.cgroup) };
-    match child {
-        0 => {
-            let wires = Wires { cgroup: wires.cgroup.filter(|_| !joined), ..wires };
-            let Err(failure) = become_program(recipe, wires, parent, &arguments, &environment);
-            // Nobody else can be told if this fails too.
-            let _ = rustix::io::write(wires.report, &failure.to_bytes());
-            // SAFETY: ends the process without running anything that was registered for its end.
-            unsafe { libc::_exit(127) }
-        }
-        child => Pid::from_raw(child).filter(|_| child > 0).ok_or_else(io::Error::last_os_error),
+    let birth = Birth { recipe, wires, parent: getpid(), arguments, environment, failure: None };
+    if wires.cgroup.is_some() || recipe.identity.is_some() {
+        return spawn_apart(birth);
     }
+    lend(birth, stack)
+}
+
+/// The child has our memory until it is its program or has ended.
+fn lend(mut birth: Birth<'_>, stack: &mut Stack) -> io::Result<Result<Pid, Failure>> {
+    extern "C" fn child(birth: *mut c_void) -> c_int {
+        // SAFETY: it is the `birth` below, whose owner waits for as long as this runs.
+        let birth = unsafe { &mut *birth.cast::<Birth<'_>>() };
+        let Err(failure) = become_program(birth);
+        birth.failure = Some(failure);
+        127
+    }
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack grows down from its end, is aligned as every processor wants it, and nobody else's for as long
+    // as the call lasts, which is until the child does not need it any more. Signals are blocked, so that no handler
+    // runs in the child.
+    let child = unsafe {
+        let top = stack.0.as_mut_ptr_range().end;
+        libc::clone(child, top.cast(), flags, (&raw mut birth).cast())
+    };
+    let pid = Pid::from_raw(child).filter(|_| child > 0).ok_or_else(io::Error::last_os_error)?;
+    Ok(birth.failure.map_or(Ok(pid), Err))
+}
+
+/// The child has a copy of our memory. It reports through a pipe that its exec closes.
+fn spawn_apart(mut birth: Birth<'_>) -> io::Result<Result<Pid, Failure>> {
+    let (mut reports, report) = io::pipe()?;
+    // SAFETY: the child does what `become_program` does, which is allowed after a fork, and then ends.
+    let (child, joined) = unsafe { fork(birth.wires.cgroup) };
+    if child == 0 {
+        birth.wires.cgroup = birth.wires.cgroup.filter(|_| !joined);
+        let Err(failure) = become_program(&birth);
+        // Nobody else can be told if this fails too.
+        let _ = rustix::io::write(&report, &failure.to_bytes());
+        // SAFETY: ends the process without running anything that was registered for its end.
+        unsafe { libc::_exit(127) }
+    }
+    let pid = Pid::from_raw(child).filter(|_| child > 0).ok_or_else(io::Error::last_os_error)?;
+    drop(report);
+    let mut said = Vec::new();
+    reports.read_to_end(&mut said)?;
+    Ok(Failure::read(&said).map_or(Ok(pid), Err))
 }
 
 /// A fork, and whether the child is in `cgroup` already. A child that moves there itself waits until every processor has
@@ -132,24 +191,22 @@ unsafe fn fork(cgroup: Option<BorrowedFd<'_>>) -> (libc::pid_t, bool) {
 
 /// Runs in the child. The order matters: what needs the supervisor's rights comes before they are given up, and the
 /// kernel forgets the death signal when they are.
-fn become_program(
-    recipe: &Recipe,
-    wires: Wires<'_>,
-    parent: Pid,
-    arguments: &[*const c_char],
-    environment: &[*const c_char],
-) -> Result<Infallible, Failure> {
+fn become_program(birth: &Birth<'_>) -> Result<Infallible, Failure> {
+    let Birth { recipe, wires, parent, arguments, environment, .. } = birth;
     let at = |stage| move |errno| Failure { stage, errno };
     default_signals();
     rustix::process::setsid().map_err(at(Stage::Session))?;
     if let Some(cgroup) = wires.cgroup {
         join(cgroup).map_err(at(Stage::Cgroup))?;
     }
-    for (resource, limit) in &recipe.limits {
-        rustix::process::setrlimit(*resource, *limit).map_err(at(Stage::Limits))?;
-    }
     if let Some(score) = &recipe.oom_score_adj {
         put(c"/proc/self/oom_score_adj", score.as_bytes()).map_err(at(Stage::OomScore))?;
+    }
+    let null =
+        open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(at(Stage::Output))?;
+    // Nothing is opened from here on: what we have open is more than it may open.
+    for (resource, limit) in &recipe.limits {
+        rustix::process::setrlimit(*resource, *limit).map_err(at(Stage::Limits))?;
     }
     if let Some(identity) = &recipe.identity {
         become_user(identity).map_err(at(Stage::Identity))?;
@@ -158,8 +215,6 @@ fn become_program(
         rustix::process::umask(umask);
     }
     rustix::process::chdir(recipe.cwd.as_c_str()).map_err(at(Stage::Directory))?;
-    let null =
-        open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(at(Stage::Output))?;
     rustix::stdio::dup2_stdin(&null).map_err(at(Stage::Output))?;
     rustix::stdio::dup2_stdout(wires.out).map_err(at(Stage::Output))?;
     rustix::stdio::dup2_stderr(wires.err).map_err(at(Stage::Output))?;
@@ -167,7 +222,7 @@ fn become_program(
     if !recipe.survive {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(at(Stage::Parent))?;
         // It may have ended before the line above.
-        if getppid() != Some(parent) {
+        if getppid() != Some(*parent) {
             return Err(Failure { stage: Stage::Parent, errno: Errno::SRCH });
         }
     }
@@ -226,4 +281,12 @@ fn execute(program: &CStr, arguments: &[*const c_char], environment: &[*const c_
 pub(crate) fn end_of(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the handle owns its number, which stays the same and open for as long as it is registered.
     unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }.map_err(Into::into)
+}
+
+/// Unmaps the pages of a mapping that holds nothing but what is in its file, and that nobody can write to.
+pub(crate) fn forget(mapping: Range<usize>) {
+    let start = ptr::with_exposed_provenance_mut(mapping.start);
+    // SAFETY: whoever reads there finds the same bytes, read from the file again (`madvise(2)`, `MADV_DONTNEED`). A
+    // range that is mapped no more is an error and changes nothing.
+    unsafe { libc::madvise(start, mapping.len(), libc::MADV_DONTNEED) };
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ecosystem::Ecosystem;
 use spec::env::{EnvSource, NotUnicode};
 use spec::ids::ProcessName;
 use tokio::sync::{mpsc, watch};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::board::{Board, Means};
@@ -16,6 +18,9 @@ use crate::launcher::Launcher;
 use crate::log::{Keep, Logs};
 use crate::metrics::Meter;
 use crate::waiter::LOOK_AGAIN;
+
+/// Without news and orders for so long, a supervisor rests.
+const CALM: Duration = Duration::from_secs(2);
 
 /// Every process of the ecosystem, by name.
 pub type FleetStatus = BTreeMap<ProcessName, Status>;
@@ -96,20 +101,31 @@ impl<L: Launcher> Supervisor<L> {
         let means =
             Means { launcher: self.launcher.clone(), logs: self.logs.clone(), meter: self.meter.clone() };
         let mut board = Board::new(means, self.seed, ecosystem, source, changes, status)?;
+        let mut rested = false;
         loop {
-            board.advance().await;
+            board.advance();
             if board.is_over() {
                 break;
             }
             tokio::select! {
                 Some(change) = news.recv() => {
+                    // What happens together is thought about once.
+                    yield_now().await;
+                    rested = false;
                     board.put(change);
                     while let Ok(change) = news.try_recv() {
                         board.put(change);
                     }
                 }
-                Some(ask) = desk.asks.recv() => board.answer(ask).await,
+                Some(ask) = desk.asks.recv() => {
+                    rested = false;
+                    board.answer(ask);
+                }
                 () = sleep(LOOK_AGAIN), if !board.waiters.is_empty() => {}
+                () = sleep(CALM), if !rested && board.waiters.is_empty() => {
+                    rested = true;
+                    self.launcher.rest();
+                }
             }
         }
         let left = self.launcher.finish().await;

@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
 use rustix::process::{
-    Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, pidfd_send_signal, wait,
+    Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group,
+    pidfd_send_signal, wait, waitid,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -29,19 +31,53 @@ pub(crate) struct Live {
     children: BTreeMap<i32, oneshot::Sender<Exit>>,
     /// What an earlier supervisor started and we cannot reap.
     adopted: BTreeMap<i32, OwnedFd>,
+    /// Those that are being started, and are not in the table yet.
+    starting: usize,
+    /// How strangers have ended since: one of them may have been just started.
+    early: BTreeMap<i32, Exit>,
     /// Whether nothing had been orphaned to us when somebody last looked; unknown since something was reaped.
     nothing_orphaned: Option<bool>,
 }
 
-impl Live {
-    pub(crate) fn insert(&mut self, pid: rustix::process::Pid, dead: oneshot::Sender<Exit>) {
-        self.children.insert(pid.as_raw_nonzero().get(), dead);
+/// A place in the table for a child that is being started.
+pub(crate) struct Place<'a>(&'a Table);
+
+impl Place<'_> {
+    /// The child is there. Returns how it ends, once it has.
+    pub(crate) fn take(self, pid: rustix::process::Pid) -> oneshot::Receiver<Exit> {
+        let (dead, exit) = oneshot::channel();
+        let mut live = self.0.live();
+        let raw = pid.as_raw_nonzero().get();
+        // Who had its number before it may have ended since; then it has not been reaped itself.
+        let reaped = || {
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG)
+        };
+        match live.early.remove(&raw) {
+            Some(exit) if matches!(reaped(), Err(Errno::CHILD)) => _ = dead.send(exit),
+            _ => _ = live.children.insert(raw, dead),
+        }
+        exit
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut live = self.0.live();
+        live.starting -= 1;
+        if live.starting == 0 {
+            live.early.clear();
+        }
     }
 }
 
 impl Table {
-    /// Until a new child is in the table nobody may reap it: it is started with the table locked.
-    pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+    /// Before a child is started: whatever becomes of it meanwhile is remembered.
+    pub(crate) fn expect(&self) -> Place<'_> {
+        self.live().starting += 1;
+        Place(self)
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -97,9 +133,12 @@ impl Table {
         let mut live = self.live();
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             live.nothing_orphaned = None;
-            // What is not in the table was orphaned, and we are its parent now.
-            if let Some(waiting) = live.children.remove(&pid.as_raw_nonzero().get()) {
+            let raw = pid.as_raw_nonzero().get();
+            // What is not in the table was orphaned, and we are its parent now; or it has just been started.
+            if let Some(waiting) = live.children.remove(&raw) {
                 let _ = waiting.send(exit(status));
+            } else if live.starting > 0 {
+                live.early.insert(raw, exit(status));
             }
         }
         drop(live);

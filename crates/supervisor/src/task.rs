@@ -1,20 +1,19 @@
 //! One task owns each process: orders come in by mailbox, states go out. The transition decides, the task obeys.
 
-use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use ecosystem::App;
 use spec::ids::ProcessName;
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::core::{Effect, Event, Pid, Policy, Process, ProcessState, Time, step};
-use crate::launcher::{Launcher, Output, Plan};
-use crate::log::{LogReader, Logs, Pipe, Stream};
+use crate::core::{Effect, Event, Exit, Pid, Policy, Process, ProcessState, Time, step};
+use crate::launcher::{Launched, Launcher, Plan};
+use crate::log::Logs;
 use crate::metrics::Meter;
+use crate::outlet::Outlet;
 use crate::probe::{self, View};
 
 /// The state of a process has changed, or it has obeyed an order that changed nothing.
@@ -28,25 +27,40 @@ pub(crate) struct Change {
     pub left: usize,
 }
 
-/// What a task is told.
+/// What a task is told. There are many tasks, so each has one mailbox for everything.
 #[derive(Debug)]
 pub(crate) enum Mail {
     /// Start, stop.
     Order(Event),
     /// From now on it is treated like this; what it was launched with is the same.
-    Amend(Box<(App, Policy)>),
+    Amend(Box<(Arc<App>, Policy)>),
+    /// Nobody gives orders any more.
+    End,
+    /// What has become of an effect.
+    Done(Done),
+    /// What was seen of the run of this number.
+    Seen(u64, Event),
+}
+
+/// What has become of an effect.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Launched(Result<Launched, Arc<str>>, Outlet),
+    Swept { left: usize },
 }
 
 /// The owner of a process.
 pub(crate) struct Task<L> {
     pub launcher: Arc<L>,
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     pub policy: Policy,
-    pub app: App,
+    pub app: Arc<App>,
     pub logs: Arc<Logs>,
     pub meter: Arc<Meter>,
     pub began: Instant,
     pub changes: UnboundedSender<Change>,
+    /// Its own: what it does and looks at tells it so.
+    pub mailbox: UnboundedSender<Mail>,
 }
 
 /// What changes while it runs.
@@ -54,102 +68,70 @@ struct Now {
     process: Process,
     /// The last process that was launched.
     pid: Option<Pid>,
+    /// How it ends, while it runs.
+    exit: Option<oneshot::Receiver<Exit>>,
     left: usize,
     obeyed: u64,
-    streams: Option<Streams>,
+    outlet: Outlet,
     prober: Option<AbortHandle>,
-    /// Its log from the start of its run on, if a probe reads it.
-    listening: Vec<LogReader>,
     /// Looks at its memory.
     watcher: Option<AbortHandle>,
 }
 
-/// Both streams; one pipe if they are to go into one file, for the order of the lines survives then.
-struct Streams {
-    out: Pipe,
-    err: Option<Pipe>,
-}
-
-/// What the world says: the number of the run that it is about, and the event.
-type Answers = UnboundedSender<(u64, Told)>;
-
-enum Told {
-    Event(Event),
-    Swept { left: usize },
-}
-
 impl<L: Launcher> Task<L> {
     /// Obeys until nobody can give orders any more.
-    pub(crate) async fn run(mut self, mut orders: Receiver<Mail>, seed: u64) {
-        let (answers, mut told) = unbounded_channel();
-        let (looks, mut looked): (_, UnboundedReceiver<(u64, Event)>) = unbounded_channel();
-        let process = Process::new(seed);
+    pub(crate) async fn run(mut self, mut mail: UnboundedReceiver<Mail>, seed: u64) {
         let mut now = Now {
-            process,
+            process: Process::new(seed),
             pid: None,
+            exit: None,
             left: 0,
             obeyed: 0,
-            streams: None,
+            outlet: Outlet::default(),
             prober: None,
-            listening: Vec::new(),
             watcher: None,
         };
         loop {
             let due = now.process.state.wakes_at().map(|it| self.began + it);
             let event = tokio::select! {
                 biased;
-                Some((_, it)) = told.recv() => match it {
-                    Told::Event(it) => it,
-                    Told::Swept { left } => {
-                        now.left = left;
-                        if let Some(Streams { out, err }) = &now.streams {
-                            out.settle();
-                            err.iter().for_each(Pipe::settle);
-                        }
-                        Event::Swept
+                exit = ended(&mut now.exit), if now.exit.is_some() => {
+                    now.exit = None;
+                    match exit {
+                        Ok(it) => Event::Died(it),
+                        Err(_) => continue,
                     }
-                },
-                mail = orders.recv() => match mail {
-                    Some(Mail::Order(it)) => {
+                }
+                Some(mail) = mail.recv() => match mail {
+                    Mail::Order(it) => {
                         now.obeyed += 1;
                         it
                     }
-                    Some(Mail::Amend(it)) => match self.amend(*it, &mut now, &looks) {
+                    Mail::Amend(it) => match self.amend(*it, &mut now) {
                         Some(it) => it,
                         None => continue,
                     },
-                    None => break,
+                    Mail::End => break,
+                    Mail::Done(it) => done(it, &mut now),
+                    Mail::Seen(run, it) if run == now.process.starts => it,
+                    Mail::Seen(..) => continue,
                 },
-                Some((run, it)) = looked.recv() => {
-                    if run != now.process.starts {
-                        continue;
-                    }
-                    it
-                }
                 () = sleep_until(due.unwrap_or(self.began)), if due.is_some() => Event::Tick,
             };
-            self.advance(&mut now, event, &answers, &looks);
+            self.advance(&mut now, event);
         }
-        if let Some(Streams { out, err }) = now.streams {
-            out.close().await;
-            if let Some(err) = err {
-                err.close().await;
-            }
-        }
+        now.outlet.close().await;
     }
 
-    fn advance(&self, now: &mut Now, event: Event, answers: &Answers, looks: &UnboundedSender<(u64, Event)>) {
-        if let Event::Launched(pid) = event {
-            now.pid = Some(pid);
-        }
+    fn advance(&self, now: &mut Now, event: Event) {
         let before = now.process.clone();
         let told = matches!(event, Event::Start | Event::Stop | Event::Restart);
         let (process, effect) = step(&self.policy, before.clone(), event, self.time());
         now.process = process;
-        self.probe(now, looks);
-        self.watch_memory(now, looks);
+        self.probe(now);
+        self.watch_memory(now);
         if let Some(effect) = effect {
-            self.act(now, effect, answers);
+            self.act(now, effect);
         }
         if now.process != before || told {
             let (name, process) = (self.plan.name.clone(), now.process.clone());
@@ -160,12 +142,7 @@ impl<L: Launcher> Task<L> {
     }
 
     /// Takes other numbers and probes. Returns what follows at once: who is not looked at any more is healthy.
-    fn amend(
-        &mut self,
-        (app, policy): (App, Policy),
-        now: &mut Now,
-        looks: &UnboundedSender<(u64, Event)>,
-    ) -> Option<Event> {
+    fn amend(&mut self, (app, policy): (Arc<App>, Policy), now: &mut Now) -> Option<Event> {
         let probes_changed = app.roster.probes != self.app.roster.probes;
         let limit_changed = policy.memory_limit != self.policy.memory_limit;
         (self.app, self.policy) = (app, policy);
@@ -173,8 +150,8 @@ impl<L: Launcher> Task<L> {
         for (it, _) in outdated.filter(|(_, changed)| *changed) {
             it.take().iter().for_each(AbortHandle::abort);
         }
-        self.probe(now, looks);
-        self.watch_memory(now, looks);
+        self.probe(now);
+        self.watch_memory(now);
         (probes_changed && self.app.roster.probes.is_none()).then_some(Event::Healthy)
     }
 
@@ -182,93 +159,47 @@ impl<L: Launcher> Task<L> {
         self.began.elapsed()
     }
 
-    fn act(&self, now: &mut Now, effect: Effect, answers: &Answers) {
+    fn act(&self, now: &mut Now, effect: Effect) {
         match effect {
             Effect::Ask(pid, signal) => self.launcher.ask(pid, signal),
             Effect::Kill(pid) => self.launcher.kill(pid),
-            Effect::Launch => self.launch(now, answers.clone()),
+            Effect::Launch => self.launch(now),
             Effect::Sweep { kill_at } => {
-                let (launcher, name, run) =
-                    (self.launcher.clone(), self.plan.name.clone(), now.process.starts);
-                let (answers, pid) = (answers.clone(), now.pid);
-                let patience = kill_at.saturating_sub(self.time());
+                let (launcher, plan, mailbox) =
+                    (self.launcher.clone(), self.plan.clone(), self.mailbox.clone());
+                let (pid, patience) = (now.pid, kill_at.saturating_sub(self.time()));
                 tokio::spawn(async move {
                     let left = match pid {
-                        Some(pid) => launcher.sweep(&name, pid, patience).await,
+                        Some(pid) => launcher.sweep(&plan.name, pid, patience).await,
                         None => 0,
                     };
-                    let _ = answers.send((run, Told::Swept { left }));
+                    // Nobody listens when the supervisor has ended.
+                    let _ = mailbox.send(Mail::Done(Done::Swept { left }));
                 });
             }
         }
     }
 
-    fn launch(&self, now: &mut Now, answers: Answers) {
-        let run = now.process.starts;
-        let output = match self.output(now) {
-            Ok(it) => it,
-            Err(why) => {
-                let _ = answers.send((run, Told::Event(Event::NotLaunched(why.into()))));
-                return;
-            }
-        };
-        let (launcher, plan) = (self.launcher.clone(), self.plan.clone());
+    fn launch(&self, now: &mut Now) {
+        let (launcher, plan, mailbox) = (self.launcher.clone(), self.plan.clone(), self.mailbox.clone());
+        let (logs, app, mut outlet) = (self.logs.clone(), self.app.clone(), std::mem::take(&mut now.outlet));
+        // Apart, so that the first of many is started while the files of the next are opened.
         tokio::spawn(async move {
-            let tell = |event| answers.send((run, Told::Event(event)));
-            // Nobody listens when the supervisor has ended.
-            let _ = match launcher.launch(&plan, output).await {
-                Err(why) => tell(Event::NotLaunched(why)),
-                Ok(child) => {
-                    let _ = tell(Event::Launched(child.pid));
-                    match child.exit.await {
-                        Ok(exit) => tell(Event::Died(exit)),
-                        Err(_) => Ok(()),
-                    }
-                }
+            let launched = match outlet.open(&logs, &app, &plan) {
+                Ok(output) => launcher.launch(&plan, output).await,
+                Err(why) => Err(why.into()),
             };
+            // Nobody listens when the supervisor has ended.
+            let _ = mailbox.send(Mail::Done(Done::Launched(launched, outlet)));
         });
     }
 
-    /// Where the next run writes to. The files are opened at the first start.
-    fn output(&self, now: &mut Now) -> Result<Output, String> {
-        let name = self.plan.name.as_str();
-        let open = |path: &str, stream| {
-            self.logs
-                .open(Path::new(path), name, stream)
-                .map_err(|it| format!("its log file `{path}` cannot be written: {it}"))
-        };
-        if now.streams.is_none() {
-            let secrets = self.app.roster.secrets.iter().filter_map(|it| self.plan.env.get(it));
-            let values = secrets.map(|it| it.expose().as_bytes());
-            self.logs
-                .redact(values)
-                .map_err(|it| format!("its secrets cannot be kept out of its log: {it}"))?;
-            let (out, err) = (&self.app.out_file, &self.app.error_file);
-            let mixed = out == err && self.logs.mixes_streams();
-            let err = if mixed { None } else { Some(open(err, Stream::Stderr)?) };
-            now.streams = Some(Streams { out: open(out, Stream::Stdout)?, err });
-        }
-        let Some(Streams { out, err }) = &now.streams else {
-            return Err("its log files were not opened".into());
-        };
-        // Listening comes before the start: what is said first is heard.
-        now.listening.clear();
-        if self.app.roster.probes.as_ref().is_some_and(probe::listens) {
-            let paths = BTreeSet::from([&self.app.out_file, &self.app.error_file]);
-            let logs = paths.into_iter().map(|it| self.logs.read(Path::new(it), 0, true));
-            let logs = logs.collect::<Result<_, _>>();
-            now.listening = logs.map_err(|it| format!("its log cannot be read: {it}"))?;
-        }
-        let writer = |pipe: &Pipe| pipe.writer().map_err(|it| format!("its output: {it}"));
-        Ok(Output { out: writer(out)?, err: writer(err.as_ref().unwrap_or(out))? })
-    }
-
     /// Looks at the memory of a process that has a ceiling, while it runs.
-    fn watch_memory(&self, now: &mut Now, looks: &UnboundedSender<(u64, Event)>) {
+    fn watch_memory(&self, now: &mut Now) {
         let runs = matches!(now.process.state, ProcessState::Running { .. });
         match (self.policy.memory_limit, now.pid, &now.watcher) {
             (Some(limit), Some(pid), None) if runs => {
-                let (meter, run, looks) = (self.meter.clone(), now.process.starts, looks.clone());
+                let (meter, run, looks) = (self.meter.clone(), now.process.starts, self.mailbox.clone());
                 let watcher = tokio::spawn(async move { meter.watch(pid, limit, run, looks).await });
                 now.watcher = Some(watcher.abort_handle());
             }
@@ -281,14 +212,18 @@ impl<L: Launcher> Task<L> {
     }
 
     /// Looks at a process while it runs, and only then.
-    fn probe(&self, now: &mut Now, looks: &UnboundedSender<(u64, Event)>) {
+    fn probe(&self, now: &mut Now) {
         let runs = matches!(now.process.state, ProcessState::Running { .. });
         match (&self.app.roster.probes, runs, &now.prober) {
             (Some(probes), true, None) => {
-                let logs = std::mem::take(&mut now.listening);
+                let logs = std::mem::take(&mut now.outlet.listening);
                 let view = View { plan: self.plan.clone(), launcher: self.launcher.clone(), logs };
-                let prober =
-                    tokio::spawn(probe::watch(probes.clone(), view, now.process.starts, looks.clone()));
+                let prober = tokio::spawn(probe::watch(
+                    probes.clone(),
+                    view,
+                    now.process.starts,
+                    self.mailbox.clone(),
+                ));
                 now.prober = Some(prober.abort_handle());
             }
             (_, false, Some(prober)) => {
@@ -300,5 +235,30 @@ impl<L: Launcher> Task<L> {
     }
 }
 
-/// How long a mailbox may get: orders are few.
-pub(crate) const MAILBOX: usize = 16;
+/// What an effect has come to. Of a process whose launcher does not know how it ends, nothing more is heard.
+fn done(it: Done, now: &mut Now) -> Event {
+    match it {
+        Done::Launched(launched, outlet) => {
+            now.outlet = outlet;
+            match launched {
+                Ok(Launched { pid, exit }) => {
+                    (now.pid, now.exit) = (Some(pid), Some(exit));
+                    Event::Launched(pid)
+                }
+                Err(why) => Event::NotLaunched(why),
+            }
+        }
+        Done::Swept { left } => {
+            now.left = left;
+            now.outlet.settle();
+            Event::Swept
+        }
+    }
+}
+
+async fn ended(exit: &mut Option<oneshot::Receiver<Exit>>) -> Result<Exit, oneshot::error::RecvError> {
+    match exit {
+        Some(it) => it.await,
+        None => std::future::pending().await,
+    }
+}

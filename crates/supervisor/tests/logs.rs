@@ -76,6 +76,13 @@ impl Supervised {
         let pid = Pid::from_raw(self.process.id().try_into().unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         assert!(self.process.wait().unwrap().success());
+        let marker = format!("ROSTER_PROCESS={}.", pid.as_raw_nonzero());
+        let environments = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|it| fs::read(it.path().join("environ")).ok());
+        let marked = |it: &Vec<u8>| it.split(|byte| *byte == 0).any(|it| it.starts_with(marker.as_bytes()));
+        assert_eq!(environments.filter(marked).count(), 0, "left after the stop");
     }
 }
 

@@ -51,8 +51,12 @@ impl Supervised {
         let file = folder.path().join("ecosystem.json");
         fs::write(&file, ecosystem.to_json()).unwrap();
         let mut command = Command::new(FIXTURE);
-        command.arg("supervise").arg(file).arg(folder.path().join("memory")).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap();
+        command.arg("supervise").arg(file).arg(folder.path().join("memory"));
+        Self::started(folder, command)
+    }
+
+    fn started(folder: TempDir, mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|it| sender.send(it)));
@@ -154,6 +158,46 @@ fn app(name: &str, args: &[&str]) -> App {
 fn what_ignores_the_ask_is_killed() {
     let mut it = Supervised::start(&[app("deaf", &["deaf"])]);
     it.wait("deaf healthy");
+    it.stop();
+}
+
+#[test]
+fn what_ends_three_times_and_then_stays_is_started_four_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts = folder.path().join("starts");
+    let script = format!("echo >>{0}; test $(wc -l <{0}) -gt 3 || exit 1; exec sleep 1000", starts.display());
+    let flaky = App { script: "/bin/sh".into(), max_restarts: 10, ..app("flaky", &["-c", &script]) };
+    let mut it = Supervised::start_in(folder, &[flaky]);
+    let count = || fs::read_to_string(&starts).map_or(0, |it| it.len());
+    until("the fourth start", || count() == 4 && it.left() == 1);
+    it.stop();
+    assert_eq!(count(), 4);
+}
+
+#[test]
+fn more_files_are_open_than_a_process_may_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ecosystem = one();
+    let name = |it: usize| format!("tells-{it}");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let apps = (0..60).map(|it| App {
+        script: "/bin/sh".into(),
+        out_file: file(&format!("{it}.out")),
+        error_file: file(&format!("{it}.err")),
+        ..app(&name(it), &["-c", "ulimit -n; exec sleep 1000"])
+    });
+    ecosystem.apps = apps.collect();
+    fs::write(file("ecosystem.json"), ecosystem.to_json()).unwrap();
+    let mut command = Command::new("sh");
+    let limited = format!("ulimit -Sn 128; exec {FIXTURE} supervise {}", file("ecosystem.json"));
+    command.args(["-c", &limited]);
+    let told = (0..60).map(|it| folder.path().join(format!("{it}.out"))).collect::<Vec<_>>();
+    let mut it = Supervised::started(folder, command);
+    let healthy: Vec<String> = (0..60).map(|it| format!("{} healthy", name(it))).collect();
+    it.wait_all(&healthy.iter().map(String::as_str).collect::<Vec<_>>());
+    for path in told {
+        until("its limit", || fs::read_to_string(&path).is_ok_and(|it| it == "128\n"));
+    }
     it.stop();
 }
 

@@ -15,6 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant as Moment, sleep_until};
 
 use crate::core::{Event, Pid};
+use crate::task::Mail;
 use proc::{Marks, Snapshot, Stat};
 
 /// Between looks at a process that has a memory ceiling,
@@ -152,7 +153,7 @@ impl Meter {
     }
 
     /// Tells, for as long as it is polled, when the tree of `pid` uses more memory than `limit`.
-    pub(crate) async fn watch(&self, pid: Pid, limit: u64, run: u64, tell: UnboundedSender<(u64, Event)>) {
+    pub(crate) async fn watch(&self, pid: Pid, limit: u64, run: u64, tell: UnboundedSender<Mail>) {
         let Ok(root) = i32::try_from(pid.0.get()) else { return };
         let mut period = CLOSE;
         loop {
@@ -169,7 +170,7 @@ impl Meter {
                 let memory = spawn_blocking(count).await.unwrap_or(resident);
                 took += began.elapsed();
                 // The task that listens ends after this one.
-                let _ = tell.send((run, Event::Memory(memory)));
+                let _ = tell.send(Mail::Seen(run, Event::Memory(memory)));
             }
             period = if resident > limit / 2 { CLOSE } else { FAR_BELOW };
             period = period.max((took * SHARE).min(SELDOMEST));
