@@ -3,6 +3,7 @@
 mod ask;
 mod document;
 mod events;
+mod keep;
 mod logs;
 mod place;
 mod ps;

@@ -13,11 +13,12 @@ use ecosystem::Ecosystem;
 use spec::notes::{Exit, Fault, Finding, Located};
 use supervisor::control::protocol::{Document, Report, Transition};
 use supervisor::control::{self, Control, Service, Socket, control};
-use supervisor::{Keep, Linux, Nvml, Refusal, Supervisor};
+use supervisor::{Linux, Nvml, Refusal, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, watch};
 
 use super::document::{self, Here};
+use super::keep::Keeping;
 use super::{ask, events, place};
 use crate::say::Common;
 use crate::worker::introduce;
@@ -39,6 +40,8 @@ pub(crate) struct Up {
     /// The socket; left out, `ROSTER_SOCKET`, or `<machine>.sock` in the run directory
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    #[command(flatten)]
+    keeping: Keeping,
     #[command(flatten)]
     common: Common,
 }
@@ -66,7 +69,7 @@ fn begin(up: Up) -> Result<Exit, Vec<Finding>> {
         let reader = reader(path, here, socket.clone());
         let socket = Socket::listen(&socket).map_err(found)?;
         let launcher = launcher(&socket, &ecosystem).await.map_err(|it| io(&it.to_string()))?;
-        let supervisor = Supervisor::new(launcher, Keep::default(), fastrand::u64(..));
+        let supervisor = Supervisor::new(launcher, up.keeping.keep(), fastrand::u64(..));
         let (control, desk) = control();
         let service = Service {
             control: control.clone(),
