@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
+use redis::aio::ConnectionLike;
 use redis::{AsyncCommands, FromRedisValue};
 
 use crate::broker::{
@@ -72,6 +73,11 @@ impl Native {
         let (blocking, meeting) =
             (Blocking::new(connection.clone()), Meeting::new(calls.clone(), connection.clone()));
         Ok(Self { settings, calls, connection, blocking, meeting })
+    }
+
+    /// The connection, for commands beside those of the queue. It opens itself again; clones share it.
+    pub fn connection(&self) -> impl ConnectionLike + Clone + Send + Sync + use<> {
+        self.connection.clone()
     }
 
     fn key(&self, rest: impl std::fmt::Display) -> String {

@@ -59,6 +59,11 @@ impl Journal {
         (missed, self.told.subscribe())
     }
 
+    /// The number of the last event; 0 before the first.
+    pub fn latest(&self) -> u64 {
+        self.kept().back().map_or(0, |last| last.id)
+    }
+
     fn kept(&self) -> MutexGuard<'_, VecDeque<Event>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

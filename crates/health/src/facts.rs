@@ -1,11 +1,16 @@
 //! What is known of a machine at one moment. Whoever runs the machine makes these; nothing here is judged yet.
 
-use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
-use spec::ids::{MachineId, ProcessName, ProfileName, ServiceName, WorkerId};
+use spec::ids::{MachineId, ProcessName, ProfileName, ServiceName};
 
 use crate::words::words;
+
+mod devices;
+mod process;
+
+pub use devices::{Disk, Gpu, Interface, Reading, RedisLink};
+pub use process::{Counts, Job, Phase, Process, Trouble, Usage, Worker};
 
 /// A moment: milliseconds since 1970-01-01 UTC.
 pub type Millis = u64;
@@ -30,6 +35,34 @@ pub struct Facts {
     pub disks: Vec<Disk>,
     /// The network interfaces, without loopback.
     pub interfaces: Vec<Interface>,
+}
+
+impl Facts {
+    /// A machine that has just been started and knows nothing yet.
+    pub fn starting(id: MachineId, version: impl Into<String>, at: Millis) -> Self {
+        let machine = Machine {
+            id,
+            version: version.into(),
+            profile: None,
+            generation: None,
+            started: at,
+            stage: Stage::Configuration,
+            percent: None,
+            doing: None,
+            recovery: Recovery::Healthy,
+            recovery_cause: None,
+        };
+        Self {
+            at,
+            machine,
+            services: vec![],
+            workers: vec![],
+            gpus: vec![],
+            redis: RedisLink::Unneeded,
+            disks: vec![],
+            interfaces: vec![],
+        }
+    }
 }
 
 /// The machine as a whole.
@@ -172,262 +205,4 @@ pub enum Probe {
         /// In the words of the probe: `no answer within 2 s`.
         why: String,
     },
-}
-
-/// A process in the words of its supervisor.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Process {
-    /// What it does.
-    pub phase: Phase,
-    /// Since when.
-    pub since: Millis,
-    /// Its number, while it lives.
-    pub pid: Option<u32>,
-    /// How often it was started again.
-    pub restarts: u64,
-    /// What was wrong, when it last ended or was replaced because something was.
-    pub trouble: Option<Trouble>,
-    /// What it uses, with all that it has started, if that was measured.
-    pub usage: Option<Usage>,
-}
-
-/// What a process does. `supervisor::ProcessState`, as much as matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// It waits for what it needs.
-    Waiting,
-    /// It is being started.
-    Launching,
-    /// It runs, and its readiness probe has not succeeded yet.
-    Started,
-    /// It is ready, and its health probe has not succeeded yet.
-    Ready,
-    /// It is well.
-    Healthy,
-    /// It lives, and its health probe fails.
-    Unhealthy,
-    /// It is being stopped, to start again.
-    Restarting,
-    /// It is being stopped, for good.
-    Stopping,
-    /// It ended in trouble and is started again at a moment.
-    BackingOff {
-        /// When.
-        until: Millis,
-    },
-    /// Its budget of starts is used up.
-    Failed {
-        /// When it is tried again all the same.
-        retry_at: Option<Millis>,
-    },
-    /// A one-shot that did what it was for.
-    Completed,
-    /// Somebody stopped it.
-    Stopped,
-    /// It ended, and is not started again.
-    Gone,
-}
-
-/// What was wrong with a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// It ended with a code.
-    Exited {
-        /// The code.
-        code: i32,
-    },
-    /// A signal ended it.
-    Killed {
-        /// Which.
-        signal: i32,
-        /// The kernel did, for want of memory.
-        out_of_memory: bool,
-    },
-    /// It ended, and nobody knows how.
-    Vanished,
-    /// It could not be started.
-    NotStarted {
-        /// Why.
-        why: String,
-    },
-    /// It was not healthy in time.
-    TooSlow {
-        /// How much time it had.
-        within: Duration,
-    },
-    /// It lived, and its probe failed too often.
-    Unresponsive {
-        /// Looks in a row.
-        looks: u32,
-    },
-    /// It used more memory than it may.
-    Memory {
-        /// Bytes that it used.
-        bytes: u64,
-        /// Bytes that it may use.
-        limit: u64,
-    },
-}
-
-/// What a process and all that it has started use.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Usage {
-    /// Seconds of processor time, since it was started.
-    pub cpu_seconds: f64,
-    /// Of one core, of late.
-    pub cpu_percent: Option<f64>,
-    /// Bytes of memory.
-    pub memory_bytes: u64,
-    /// Since it was started.
-    pub uptime: Duration,
-    /// Open files.
-    pub open_files: u64,
-}
-
-/// One worker.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Worker {
-    /// The name of its process: `comfyui-worker-0`.
-    pub name: ProcessName,
-    /// What the queue calls it.
-    pub id: WorkerId,
-    /// Its connector: `comfyui`.
-    pub connector: String,
-    /// The job types that it accepts.
-    pub accepts: Vec<String>,
-    /// The processes that it needs: its service, first of all.
-    pub needs: Vec<ProcessName>,
-    /// The GPU of its service, if that has one.
-    pub gpu: Option<u32>,
-    /// What the supervisor says.
-    pub process: Process,
-    /// What it works on.
-    pub job: Option<Job>,
-    /// What it has done since it was started.
-    pub counts: Counts,
-}
-
-/// What a worker works on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
-    /// Its name.
-    pub id: String,
-    /// Since when.
-    pub since: Millis,
-    /// How far it is, in percent.
-    pub percent: Option<u8>,
-    /// What it does, in the words of its connector.
-    pub message: Option<String>,
-}
-
-/// What a worker has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Jobs claimed.
-    pub claimed: u64,
-    /// Done.
-    pub succeeded: u64,
-    /// Failed.
-    pub failed: u64,
-    /// Given back undone.
-    pub handed_back: u64,
-}
-
-/// One GPU.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Gpu {
-    /// Its index.
-    pub index: u32,
-    /// Its UUID.
-    pub uuid: Option<String>,
-    /// Its name.
-    pub name: String,
-    /// Bytes of its memory.
-    pub memory_total: u64,
-    /// What it does; nothing where it cannot be asked: a declared or mock inventory.
-    pub reading: Option<Reading>,
-    /// Why it could not be asked: `GPU is lost`.
-    pub fault: Option<String>,
-}
-
-/// What a GPU does.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Reading {
-    /// Bytes of its memory in use.
-    pub memory_used: u64,
-    /// Of the last sample period, the part in which a kernel ran; percent.
-    pub utilisation: u8,
-    /// Degrees Celsius.
-    pub temperature: u32,
-    /// Watts; some cards do not tell.
-    pub power: Option<f64>,
-    /// XID errors since the machine was started.
-    pub xid_errors: u64,
-    /// The last of them.
-    pub last_xid: Option<u64>,
-}
-
-/// The way to Redis.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedisLink {
-    /// None was configured.
-    Unneeded,
-    /// Nobody has asked yet.
-    Pending,
-    /// It answers.
-    Connected {
-        /// How long its last answer took.
-        latency: Duration,
-    },
-    /// It does not.
-    Lost {
-        /// Since when.
-        since: Millis,
-        /// Why, without a password.
-        why: String,
-    },
-}
-
-/// One file system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Disk {
-    /// Where it is seen.
-    pub path: String,
-    /// Bytes of it.
-    pub total: u64,
-    /// Bytes that may still be written.
-    pub free: u64,
-}
-
-/// One network interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Bytes received.
-    pub received: u64,
-    /// Bytes sent.
-    pub sent: u64,
-}
-
-impl Display for Trouble {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        match self {
-            Self::Exited { code } => write!(f, "exited {code}"),
-            // As shells number it.
-            Self::Killed { signal, out_of_memory: true } => {
-                write!(f, "exited {} (killed by the kernel: out of memory)", 128 + signal)
-            }
-            Self::Killed { signal, out_of_memory: false } => {
-                write!(f, "exited {} (ended by signal {signal})", 128 + signal)
-            }
-            Self::Vanished => f.write_str("ended, nobody knows how"),
-            Self::NotStarted { why } => write!(f, "could not be started: {why}"),
-            Self::TooSlow { within } => write!(f, "not healthy within {} s", within.as_secs()),
-            Self::Unresponsive { looks } => write!(f, "its probe failed {looks} times in a row"),
-            Self::Memory { bytes, limit } => {
-                write!(f, "{} MiB of memory, above its limit of {} MiB", bytes >> 20, limit >> 20)
-            }
-        }
-    }
 }

@@ -289,17 +289,20 @@ impl<'a> Search<'a> {
         // The worst of what it needs, if any of it is not healthy; of equals, the first.
         let mut worst: Option<(State, Vec<String>, String)> = None;
         for need in *needs {
-            let (state, cause) = match self.index.get(need.as_str()).copied() {
+            let (state, cause, next) = match self.index.get(need.as_str()).copied() {
                 Some(it) if self.open[it] => continue,
                 Some(it) => {
                     let Verdict { state, mut cause, .. } = self.find(it);
                     cause.insert(0, format!("{need} {state}"));
-                    (state, cause)
+                    (state, cause, format!("See to {need} first."))
                 }
-                None => (State::NotConfigured, vec![format!("{need} is not on this machine")]),
+                None => {
+                    let next = format!("Plan the machine anew: it has no {need}.");
+                    (State::NotConfigured, vec![format!("{need} is not on this machine")], next)
+                }
             };
             if state != State::Healthy && worst.as_ref().is_none_or(|(worst, ..)| *worst < state) {
-                worst = Some((state, cause, format!("See to {need} first.")));
+                worst = Some((state, cause, next));
             }
         }
         let Some((state, cause, next)) = worst else { return own.clone() };
@@ -351,7 +354,7 @@ fn machine(
         RedisLink::Unneeded | RedisLink::Connected { .. } => {}
         RedisLink::Pending => block("redis", State::Starting, "redis has not answered yet".into()),
         RedisLink::Lost { why, .. } => {
-            block("redis", State::Unhealthy, format!("redis does not answer ← {why}"))
+            block("redis", State::Unhealthy, format!("redis does not answer ← {why}"));
         }
     }
     for gpu in &facts.gpus {

@@ -3,7 +3,12 @@
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:literal,)* })*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+            serde::Serialize, serde::Deserialize, schemars::JsonSchema, utoipa::ToSchema,
+        )]
+        // The words below are the variants in this case.
+        #[serde(rename_all = "snake_case")]
         pub enum $name { $($(#[$each])* $variant,)* }
 
         impl $name {
