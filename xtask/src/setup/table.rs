@@ -49,6 +49,8 @@ pub(super) const TOOLS: &[Tool] = &[
         }),
         probe: &["--version"],
     },
+    // Judges the metrics and the alert rules.
+    Tool { name: "promtool", origin: Apt("prometheus"), probe: &["--version"] },
     // Makes certificates for the broker's tests.
     Tool { name: "openssl", origin: Apt("openssl"), probe: &[] },
     // Says in `bench` how much memory a process took at most.
@@ -61,6 +63,7 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool { name: "hadolint", origin: Python, probe: &["--version"] },
     // OpenAI's protocol, with faults. `cog`, and the clients `openai`, `replicate` and `webuiapi`, are libraries beside it.
     Tool { name: "llmock", origin: Python, probe: &[] },
+    Tool { name: "schemathesis", origin: Python, probe: &["--version"] },
     Tool { name: "yamllint", origin: Python, probe: &["--version"] },
     Tool { name: "dclint", origin: Npm, probe: &["--version"] },
     // A library, used with `require`; its program is only a sign that it is there.
