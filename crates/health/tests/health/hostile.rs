@@ -87,7 +87,7 @@ fn a_head_that_never_ends_is_cut_off() {
     // A byte now and then does not buy more time.
     std::thread::spawn(move || {
         while drip.write_all(b"y").is_ok() {
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::park_timeout(Duration::from_millis(100));
         }
     });
     let mut rest = Vec::new();

@@ -4,6 +4,8 @@
 
 mod answers;
 mod described;
+#[cfg(feature = "nvml")]
+mod gpus;
 mod hostile;
 mod metrics;
 mod page;

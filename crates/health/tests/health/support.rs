@@ -290,6 +290,6 @@ pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     let end = Instant::now() + LONG;
     while !is() {
         assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
