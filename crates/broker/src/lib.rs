@@ -73,7 +73,7 @@ pub use life::{Backoff, Death, Millis, Reason, Rejection};
 pub use limit::{Held, Limit, Rate};
 pub use list::{Cursor, Filter, MAX_PAGE, NotACursor, Page, Stage, Summary};
 pub use memory::{Clock, Memory};
-pub use native::{Address, AddressFault, Native};
+pub use native::{Address, AddressFault, Native, Server};
 pub use refusal::{Refusal, Why};
 pub use requirements::{Hardware, MAX_CANONICAL, MAX_DEPTH, MAX_MEMBERS, MAX_TEXT, Requirements, Test};
 pub use settings::Settings;

@@ -37,6 +37,7 @@ mod list;
 mod look;
 mod meet;
 mod scripts;
+mod server;
 mod submit;
 mod wire;
 
@@ -47,6 +48,7 @@ use link::Link;
 pub use link::{Address, AddressFault};
 use meet::{Ask, Meeting};
 use scripts::{Call, Script};
+pub use server::Server;
 use wire::{foreign, parsed};
 
 /// Entries of one read that is not in a script.

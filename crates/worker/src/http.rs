@@ -39,7 +39,7 @@ pub(crate) fn tls() -> rustls::ClientConfig {
 
 /// A client for the service that a worker is for, whose address its operator has set. It goes where it is told, follows no
 /// redirect and asks no proxy. An answer may take as long as the job; silence between two parts of it may last `idle`.
-pub(crate) fn client(idle: Duration) -> Client {
+pub fn client(idle: Duration) -> Client {
     let builder = base().read_timeout(idle).redirect(reqwest::redirect::Policy::none());
     builder.build().expect("a client with these settings can be made")
 }

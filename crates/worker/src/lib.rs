@@ -67,7 +67,7 @@ mod watched;
 pub use connector::{Connector, Hands, Stop, Stopper, Task};
 pub use egress::{Egress, Fetched, Forbidden, Inside, Rules};
 pub use failure::{Failure, Kind, Symptom};
-pub use http::Waits;
+pub use http::{Waits, client};
 pub use outputs::{File, Outputs, Store, Stored};
 pub use pace::Pace;
 pub use payload::Payload;
