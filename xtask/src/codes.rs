@@ -5,6 +5,8 @@ use spec::notes::Code;
 
 #[path = "../../crates/broker/src/codes.rs"]
 mod broker;
+#[path = "../../crates/health/src/codes.rs"]
+mod health;
 #[path = "../../crates/machine/src/codes.rs"]
 mod machine;
 #[path = "../../crates/supervisor/src/codes.rs"]
@@ -13,4 +15,5 @@ mod supervisor;
 mod worker;
 
 /// All of them.
-pub(crate) const RUNTIME: &[&[Code]] = &[broker::ALL, machine::ALL, supervisor::ALL, worker::ALL];
+pub(crate) const RUNTIME: &[&[Code]] =
+    &[broker::ALL, health::ALL, machine::ALL, supervisor::ALL, worker::ALL];

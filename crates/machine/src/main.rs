@@ -5,11 +5,16 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser};
 use planner::cli::EXIT_CODES;
 
+mod ask;
 mod codes;
+mod config;
+mod doctor;
 mod fleet;
 mod job;
+mod run;
 mod say;
 mod simulate;
+mod status;
 mod worker;
 
 /// Plan a GPU/AI worker machine from one roster and one profile, and run it
@@ -29,6 +34,10 @@ enum Verb {
     /// Submit jobs to a queue, follow them, and look after the queue
     #[command(after_help = EXIT_CODES)]
     Job(job::Args),
+    Run(run::Run),
+    Status(status::Verb),
+    Config(config::Verb),
+    Doctor(doctor::Verb),
     /// Claim jobs and run them, as the environment says: what `ecosystem.json` starts
     Worker(worker::Args),
     #[command(hide = true)]
@@ -48,6 +57,10 @@ fn main() -> ExitCode {
         }
         Verb::Fleet(verb) => fleet::run(verb),
         Verb::Job(args) => job::run(&args),
+        Verb::Run(it) => run::run(&it),
+        Verb::Status(it) => status::run(&it),
+        Verb::Config(it) => config::run(&it),
+        Verb::Doctor(it) => doctor::run(&it),
         Verb::Worker(args) => worker::run(&args),
         Verb::Simulate(service) => simulate::run(&service),
     }

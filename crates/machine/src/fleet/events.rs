@@ -19,7 +19,7 @@ pub(crate) struct Events {
 }
 
 /// An event on a line.
-pub(super) fn line(it: &Transition, width: usize, json: bool, colour: bool) -> String {
+pub(crate) fn line(it: &Transition, width: usize, json: bool, colour: bool) -> String {
     if json {
         return serde_json::to_string(it).unwrap_or_default();
     }

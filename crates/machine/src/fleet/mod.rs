@@ -5,10 +5,12 @@ mod document;
 mod events;
 mod keep;
 mod logs;
-mod place;
+pub(crate) mod place;
 mod ps;
 mod table;
 mod up;
+
+pub(crate) use events::line as event_line;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

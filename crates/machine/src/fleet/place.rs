@@ -32,7 +32,7 @@ fn is_foreign(folder: &Path) -> bool {
 }
 
 /// Where the supervisor of `machine` listens.
-pub(super) fn to_listen(flag: Option<PathBuf>, machine: &MachineId) -> Result<PathBuf, Box<Finding>> {
+pub(crate) fn to_listen(flag: Option<PathBuf>, machine: &MachineId) -> Result<PathBuf, Box<Finding>> {
     if let Some(it) = flag.or_else(|| variable(SOCKET)) {
         return Ok(it);
     }

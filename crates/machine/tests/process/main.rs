@@ -7,5 +7,6 @@ mod command_line;
 mod fleet;
 mod job;
 mod killed;
+mod run;
 mod support;
 mod worker;
