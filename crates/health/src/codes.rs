@@ -12,8 +12,7 @@ Whoever reaches the health server can read logs and restart services. On loopbac
 on every other address it is the network, so the server answers only those who know a token.
 
 Breaks it: `MACHINE_HEALTH_LISTEN=0.0.0.0` without `MACHINE_HEALTH_TOKEN`.
-Mend it: set `MACHINE_HEALTH_TOKEN` to 16 characters or more, or listen on 127.0.0.1.
-",
+Mend it: set `MACHINE_HEALTH_TOKEN` to 16 characters or more, or listen on 127.0.0.1.",
 };
 
 /// A token that can be guessed.
@@ -25,8 +24,7 @@ pub const WEAK_TOKEN: Code = Code {
 A short token can be guessed: nobody counts how often somebody tries.
 
 Breaks it: `MACHINE_HEALTH_TOKEN=secret`.
-Mend it: use 16 characters or more that no person has thought of, such as those of `openssl rand -hex 16`.
-",
+Mend it: use 16 characters or more that no person has thought of, such as those of `openssl rand -hex 16`.",
 };
 
 /// The address is taken, or not ours.
@@ -39,8 +37,7 @@ The health server is the first thing that a machine starts: without it nobody co
 machine whose health server cannot listen does not start.
 
 Breaks it: two machines on one host that both want port 9090; an address that this host does not have.
-Mend it: end the other program (`ss -ltnp 'sport = :9090'` shows it), or give this machine another port.
-",
+Mend it: end the other program (`ss -ltnp 'sport = :9090'` shows it), or give this machine another port.",
 };
 
 /// All of them.

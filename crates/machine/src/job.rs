@@ -15,6 +15,8 @@ mod submit;
 mod text;
 mod watch;
 
+pub(crate) use queue::At;
+
 /// What to do.
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -11,6 +11,7 @@ mod config;
 mod doctor;
 mod fleet;
 mod job;
+mod monitor;
 mod run;
 mod say;
 mod simulate;
@@ -34,6 +35,7 @@ enum Verb {
     /// Submit jobs to a queue, follow them, and look after the queue
     #[command(after_help = EXIT_CODES)]
     Job(job::Args),
+    Monitor(monitor::Monitor),
     Run(run::Run),
     Status(status::Verb),
     Config(config::Verb),
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         }
         Verb::Fleet(verb) => fleet::run(verb),
         Verb::Job(args) => job::run(&args),
+        Verb::Monitor(it) => monitor::run(it),
         Verb::Run(it) => run::run(&it),
         Verb::Status(it) => status::run(&it),
         Verb::Config(it) => config::run(&it),

@@ -64,12 +64,11 @@ impl Which {
         if let Some(path) = document.filter(|it| !it.as_os_str().is_empty()) {
             return Ok(Origin::Document { path: world.directory.join(path) });
         }
-        let root = match &self.out {
-            Some(it) => world.directory.join(it),
-            None => {
-                let has = |it: &&Path| it.join(".roster/current").exists();
-                world.directory.ancestors().find(has).unwrap_or(&world.directory).to_owned()
-            }
+        let root = if let Some(it) = &self.out {
+            world.directory.join(it)
+        } else {
+            let has = |it: &&Path| it.join(".roster/current").exists();
+            world.directory.ancestors().find(has).unwrap_or(&world.directory).to_owned()
         };
         Origin::generation(&root, self.machine.as_deref()).ok_or_else(|| match &self.machine {
             Some(name) if root.join(".roster/current").exists() => {

@@ -7,6 +7,7 @@ use supervisor::{Form, Keep};
 
 /// How much of what processes write is kept.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "a field's name is its flag's")]
 #[command(next_help_heading = "Log files")]
 pub(crate) struct Keeping {
     /// Put a log file away when it is as large

@@ -14,7 +14,7 @@ use crate::say::{self, Common};
 
 /// Which queue, and how to answer: what every verb takes.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub(super) struct At {
+pub(crate) struct At {
     /// The Redis of the queue; left out, `REDIS_URL`, then `HUB_REDIS_URL`. With a password, use a variable: arguments can
     /// be read by everyone on the machine
     #[arg(long, value_name = "URL")]
@@ -23,13 +23,13 @@ pub(super) struct At {
     #[arg(long, value_name = "NAME")]
     queue: Option<QueueName>,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(crate) common: Common,
 }
 
 /// A queue that was found, and what must not be told of its address.
-pub(super) struct Queue {
-    pub(super) broker: Native,
-    pub(super) name: QueueName,
+pub(crate) struct Queue {
+    pub(crate) broker: Native,
+    pub(crate) name: QueueName,
     pub(super) redactor: Redactor,
     /// Where its address comes from.
     from: Place,
@@ -57,7 +57,7 @@ impl Fault for NoAddress {
 
 impl At {
     /// Asks the queue something and prints the answer.
-    pub(super) fn ask<T: Serialize>(
+    pub(crate) fn ask<T: Serialize>(
         &self,
         ask: impl AsyncFnOnce(&Queue) -> Result<Told<T>, Vec<Finding>>,
     ) -> ExitCode {
@@ -105,7 +105,7 @@ impl At {
 
 impl Queue {
     /// An answer without findings.
-    pub(super) fn answer<T>(&self, result: T, out: String, talk: String) -> Told<T> {
+    pub(crate) fn answer<T>(&self, result: T, out: String, talk: String) -> Told<T> {
         let (exit, findings, redactor) = (Exit::Ok, vec![], self.redactor.clone());
         Told { result: Some(result), out, talk, exit, findings, redactor }
     }

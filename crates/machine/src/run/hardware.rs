@@ -64,15 +64,12 @@ pub(crate) fn hold(ecosystem: &Ecosystem, planned: Planned, here: &Detected) -> 
     let mut findings = Vec::new();
     let mut given: BTreeMap<&str, (u32, &Device)> = BTreeMap::new();
     for (process, claim) in claims {
-        match devices.iter().find(|it| is(claim, it)) {
-            Some(device) => {
-                given.entry(&claim.label).or_insert((0, device)).0 += claim.vram_mib.unwrap_or(0);
-            }
-            None => {
-                let seen = seen(&devices, here.note.as_deref());
-                let fault = HardwareFault::Absent { process: process.clone(), claim: claim.clone(), seen };
-                findings.push(Finding::error(Located::nowhere(fault)));
-            }
+        if let Some(device) = devices.iter().find(|it| is(claim, it)) {
+            given.entry(&claim.label).or_insert((0, device)).0 += claim.vram_mib.unwrap_or(0);
+        } else {
+            let seen = seen(&devices, here.note.as_deref());
+            let fault = HardwareFault::Absent { process: process.clone(), claim: claim.clone(), seen };
+            findings.push(Finding::error(Located::nowhere(fault)));
         }
     }
     for (label, (wanted_mib, device)) in given {

@@ -45,8 +45,8 @@ impl Scene {
             scene.put(local(app), Installed::default());
         }
         for app in ecosystem.apps.iter().filter(|it| it.roster.kind != Kind::Worker) {
-            let installers = app.roster.depends_on.iter().map(|it| &it.name);
-            let installer = installers.filter(|it| ecosystem.setup.iter().any(|app| app.name == **it)).next();
+            let mut installers = app.roster.depends_on.iter().map(|it| &it.name);
+            let installer = installers.find(|it| ecosystem.setup.iter().any(|app| app.name == **it));
             let probes = app.roster.probes.clone();
             scene.put(local(app), Installed { probes, installer: installer.cloned() });
         }

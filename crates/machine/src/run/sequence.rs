@@ -75,7 +75,7 @@ impl Stairs {
             }
         };
         let findings = match made {
-            Ok(ready) => return self.serve(config, which, ready).await,
+            Ok(ready) => return Box::pin(self.serve(config, which, ready)).await,
             Err(findings) => findings,
         };
         let exit = findings.iter().filter(|it| it.severity == Severity::Error).map(|it| it.code.exit).min();
@@ -207,7 +207,7 @@ impl Stairs {
             }
         };
         let ended = async {
-            let ended = ended.await;
+            let ended = Box::pin(ended).await;
             leaves.notify_waiters();
             ended
         };
