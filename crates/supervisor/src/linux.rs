@@ -326,7 +326,7 @@ impl Launcher for Linux {
     }
 
     fn rest(&self) {
-        rest::give_back();
+        rest::begin();
     }
 
     async fn finish(&self) -> usize {

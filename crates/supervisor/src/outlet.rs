@@ -33,17 +33,15 @@ impl Outlet {
             logs.open(Path::new(path), name, stream)
                 .map_err(|it| format!("its log file `{path}` cannot be written: {it}"))
         };
-        let Streams { out, err } = match self.streams.take() {
-            Some(it) => self.streams.insert(it),
-            None => {
-                let secrets = app.roster.secrets.iter().filter_map(|it| plan.env.get(it));
-                let values = secrets.map(|it| it.expose().as_bytes());
-                logs.redact(values)
-                    .map_err(|it| format!("its secrets cannot be kept out of its log: {it}"))?;
-                let mixed = app.out_file == app.error_file && logs.mixes_streams();
-                let err = if mixed { None } else { Some(open(&app.error_file, Stream::Stderr)?) };
-                self.streams.insert(Streams { out: open(&app.out_file, Stream::Stdout)?, err })
-            }
+        let Streams { out, err } = if let Some(it) = self.streams.take() {
+            self.streams.insert(it)
+        } else {
+            let secrets = app.roster.secrets.iter().filter_map(|it| plan.env.get(it));
+            let values = secrets.map(|it| it.expose().as_bytes());
+            logs.redact(values).map_err(|it| format!("its secrets cannot be kept out of its log: {it}"))?;
+            let mixed = app.out_file == app.error_file && logs.mixes_streams();
+            let err = if mixed { None } else { Some(open(&app.error_file, Stream::Stderr)?) };
+            self.streams.insert(Streams { out: open(&app.out_file, Stream::Stdout)?, err })
         };
         // Listening comes before the start: what is said first is heard.
         self.listening.clear();

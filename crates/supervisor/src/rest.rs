@@ -1,17 +1,33 @@
 //! What a supervisor that has nothing to do need not keep in memory.
 //!
 //! A program's code comes into memory with its first use and stays: of a large program that is mostly what read its
-//! arguments and documents, and is not used again. It can be had from its file at any time.
+//! arguments and documents, and is not used again. It can be had from its file at any time. What was freed stays with the
+//! allocator, in pieces between what is in use.
 
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::thread::{Builder, sleep};
+use std::time::Duration;
 
 use crate::spawn;
 
-/// Unmaps our program's code and constants. What is used again comes back from the file, or from the kernel's memory of
-/// it, within microseconds.
-pub(crate) fn give_back() {
+/// Until everybody else waits for something to happen: who is still on his way there maps again what he comes by.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// Gives memory back, from a thread that ends then: the pages that were freed, and our program's code and constants. What
+/// is used again comes back from the file, or from the kernel's memory of it, within microseconds.
+pub(crate) fn begin() {
+    let rest = || {
+        sleep(SILENCE);
+        give_back();
+    };
+    // Without a thread for it, it stays.
+    let _ = Builder::new().name("rest".into()).spawn(rest);
+}
+
+fn give_back() {
+    spawn::trim();
     let texts = (fs::read_to_string("/proc/self/smaps"), fs::read_link("/proc/self/exe"));
     if let (Ok(smaps), Ok(program)) = texts {
         unchanged(&smaps, &program).into_iter().for_each(spawn::forget);

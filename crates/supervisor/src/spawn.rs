@@ -290,3 +290,12 @@ pub(crate) fn forget(mapping: Range<usize>) {
     // range that is mapped no more is an error and changes nothing.
     unsafe { libc::madvise(start, mapping.len(), libc::MADV_DONTNEED) };
 }
+
+/// Returns to the kernel what was freed.
+pub(crate) fn trim() {
+    // SAFETY: what is in use stays where it is (`malloc_trim(3)`).
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}

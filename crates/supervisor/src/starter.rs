@@ -60,7 +60,10 @@ struct State {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("queue", &self.queue.len()).field("taken", &self.taken).finish()
+        f.debug_struct("State")
+            .field("queue", &self.queue.len())
+            .field("taken", &self.taken)
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,6 +14,7 @@ use super::support::told;
 
 mod bad_input;
 mod orders;
+mod profiles;
 mod reload;
 mod simulation;
 mod socket;
@@ -191,6 +192,6 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !is_so() {
         assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(10));
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use broker::{Broker as _, Job, JobId, Native, Settings, Status};
 use serde_json::{Value, json};
 
+pub use super::fleet::until;
 use super::fleet::{Machine as Fleet, Up};
 use super::support::{Project, told};
 
@@ -197,15 +198,6 @@ fn ports() -> (u16, u16) {
         if (base..base + 5).all(|it| TcpListener::bind(("127.0.0.1", it)).is_ok()) {
             return (base, base + 4);
         }
-    }
-}
-
-/// Waits for something that happens outside.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

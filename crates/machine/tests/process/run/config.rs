@@ -14,7 +14,7 @@ fn every_value_is_told_with_the_place_that_sets_it_and_those_that_do_so_in_vain(
     };
     assert_eq!(row("REDIS_URL")["source"], "the process environment");
     let files = row("REDIS_URL")["over"][0]["source"].as_str().unwrap().to_owned();
-    assert!(files.ends_with(".env"), "{files}");
+    assert!(files.ends_with("/.env"), "{files}");
     assert_eq!(row("MACHINE_HEALTH_LISTEN")["source"], "its default");
     assert!(row("MACHINE_ID")["source"].as_str().unwrap().starts_with("the plan ("));
     // The names of the compose file mean this machine, outside of it.
