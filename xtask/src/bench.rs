@@ -6,8 +6,12 @@ mod broker;
 mod compile;
 #[cfg(test)]
 pub(crate) use compile::MOST_CRATES;
+mod machine;
 mod measure;
 mod plan;
+#[cfg(feature = "e2e")]
+mod report;
+mod supervisor;
 mod worker;
 
 #[derive(clap::Subcommand)]
@@ -22,8 +26,13 @@ pub(crate) enum Verb {
     Compile,
     /// Work a queue on a private Redis: rates, latencies and server times against their limits, beside a bare script
     Broker(broker::Args),
+    /// Start, replace and end children, hold them and keep what they write: against the limits, beside a bare loop of fork
+    /// and exec, PM2 and supervisord
+    Supervisor(supervisor::Args),
     /// Let workers do jobs that are nothing, talk much, or make much: overhead, processor, memory, commands to Redis
     Worker(worker::Args),
+    /// A machine as its users meet it: how fast it answers, beside the least that any server has to do
+    Machine(machine::Args),
     /// A worker of `broker` that is going to be killed
     #[cfg(feature = "e2e")]
     #[command(hide = true)]
@@ -35,9 +44,15 @@ pub(crate) fn run(verb: &Verb) -> Result<ExitCode, String> {
         Verb::Plan { runs } => plan::run(*runs)?,
         Verb::Compile => compile::run()?,
         #[cfg(not(feature = "e2e"))]
-        Verb::Broker(_) | Verb::Worker(_) => return crate::light::again(),
+        Verb::Broker(_) | Verb::Machine(_) | Verb::Supervisor(_) | Verb::Worker(_) => {
+            return crate::light::again();
+        }
         #[cfg(feature = "e2e")]
         Verb::Broker(args) => broker::run(args)?,
+        #[cfg(feature = "e2e")]
+        Verb::Machine(args) => machine::run(args)?,
+        #[cfg(feature = "e2e")]
+        Verb::Supervisor(args) => supervisor::run(args)?,
         #[cfg(feature = "e2e")]
         Verb::Worker(args) => worker::run(args)?,
         #[cfg(feature = "e2e")]

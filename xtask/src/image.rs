@@ -96,3 +96,26 @@ pub(crate) async fn engine() -> Result<bollard::Docker, String> {
     docker.ping().await.map_err(why)?;
     Ok(docker)
 }
+
+/// Builds a target on this base image, unless everything of it is there already, and returns the image's name.
+///
+/// # Errors
+///
+/// What the engine or cargo says.
+#[cfg(feature = "e2e")]
+pub(crate) async fn built(
+    target: &str,
+    tag: Option<String>,
+    base_image: Option<&str>,
+) -> Result<String, String> {
+    let args = Build {
+        target: target.to_owned(),
+        tag,
+        base_image: base_image.map(str::to_owned),
+        from_source: false,
+        rust_image: None,
+        no_cache: false,
+        verbose: false,
+    };
+    build::image(&engine().await?, &args).await
+}

@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod codegen;
 mod codes;
+mod e2e;
 mod image;
 #[cfg(not(feature = "e2e"))]
 mod light;
@@ -38,6 +39,8 @@ enum Verb {
     Ci,
     /// Write the files that are generated from code
     Codegen(codegen::Args),
+    /// Run whole machines with real jobs, and look at what comes of them
+    E2e(e2e::Args),
     /// Build the images of a machine
     #[command(subcommand)]
     Image(image::Verb),
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::run(&args),
         Verb::Ci => ci::run(),
         Verb::Codegen(args) => codegen::run(&args),
+        Verb::E2e(args) => e2e::run(&args),
         Verb::Image(verb) => image::run(&verb),
         Verb::Bench(verb) => bench::run(&verb),
     };

@@ -15,12 +15,12 @@ pub(super) mod load;
 #[cfg(feature = "e2e")]
 mod recovery;
 #[cfg(feature = "e2e")]
-pub(super) mod report;
-#[cfg(feature = "e2e")]
 pub(super) mod server;
 #[cfg(feature = "e2e")]
 mod throughput;
 
+#[cfg(feature = "e2e")]
+use super::report;
 #[cfg(feature = "e2e")]
 pub(super) use recovery::{Victim, hold};
 

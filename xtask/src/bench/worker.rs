@@ -64,7 +64,7 @@ const QUICK: Scale =
 pub(super) fn run(args: &Args) -> Result<bool, String> {
     use clap::ValueEnum as _;
 
-    use super::broker::report;
+    use super::report;
     use crate::workspace::{cargo, run as start};
 
     let parts = if args.only.is_empty() { Part::value_variants() } else { &args.only };
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<bool, String> {
 }
 
 #[cfg(feature = "e2e")]
-async fn measure(parts: &[Part], scale: &Scale) -> Result<Vec<super::broker::report::Row>, String> {
+async fn measure(parts: &[Part], scale: &Scale) -> Result<Vec<super::report::Row>, String> {
     let mut server = super::broker::server::Server::start(false).await?;
     let mut rows = Vec::new();
     for part in parts {

@@ -26,7 +26,7 @@ pub(super) async fn run(args: &Build) -> Result<(), String> {
 }
 
 /// Builds one target and returns the image's name.
-async fn image(docker: &Docker, args: &Build) -> Result<String, String> {
+pub(super) async fn image(docker: &Docker, args: &Build) -> Result<String, String> {
     let context = if args.from_source { context::source()? } else { context::prebuilt(&args.target)? };
     let name = args.tag.clone().unwrap_or_else(|| format!("roster-{}:latest", args.target));
     let binary = if args.from_source { "compiled" } else { "prebuilt" };

@@ -107,7 +107,7 @@ impl Machine {
     }
 
     fn command(&self) -> std::process::Command {
-        let mut command = command(&self.roster.display().to_string());
+        let mut command = command(&self.roster);
         command.current_dir(&self.folder).env("XDG_RUNTIME_DIR", self.folder.join("run"));
         command.env("REDIS_URL", format!("redis://127.0.0.1:{}/0", self.redis));
         command.env("MACHINE_HEALTH_PORT", self.health.to_string());

@@ -7,9 +7,9 @@ use super::{
     comfyui::double::{Double, Manners},
     fleet::Fleet,
 };
-use crate::bench::broker::{
+use crate::bench::{
+    broker::server::Server,
     report::{Limit, Row, Unit, median},
-    server::Server,
 };
 
 /// Workers at once: alone, and as many as a machine with eight cards has.

@@ -12,10 +12,9 @@ use super::{
     },
     fleet::Fleet,
 };
-use crate::bench::broker::{
-    load,
+use crate::bench::{
+    broker::{load, server::Server},
     report::{Limit, Row, Unit, thousands},
-    server::Server,
 };
 
 /// No job takes longer.

@@ -13,10 +13,9 @@ use super::{
     },
     fleet::Fleet,
 };
-use crate::bench::broker::{
-    load,
+use crate::bench::{
+    broker::{load, server::Server},
     report::{Limit, Row, Unit},
-    server::Server,
 };
 
 /// Workers, each with a server of its own.

@@ -11,6 +11,7 @@ pub(in crate::bench) enum Unit {
     Seconds,
     Bytes,
     Megabytes,
+    BytesPerSecond,
     MegabytesPerSecond,
     Percent,
     Calls,
@@ -62,6 +63,12 @@ impl Row {
         Self { beside: Some(beside), ..Self::new(name, median(ours), unit) }
     }
 
+    /// The figure beside another one.
+    pub(in crate::bench) fn beside(mut self, value: f64, what: &'static str) -> Self {
+        self.beside = Some(Beside { value, what, ratio: self.value / value });
+        self
+    }
+
     pub(in crate::bench) fn limit(mut self, limit: Limit) -> Self {
         self.limits.push(limit);
         self
@@ -100,7 +107,9 @@ impl Unit {
             Unit::Seconds => format!("{value:.2} s"),
             Unit::Bytes => format!("{} B", thousands(value)),
             Unit::Megabytes => format!("{value:.1} MB"),
+            Unit::BytesPerSecond => format!("{:.0} MB/s", value / 1e6),
             Unit::MegabytesPerSecond => format!("{value:.0} MB/s"),
+            Unit::Percent if value < 1.0 => format!("{value:.3} %"),
             Unit::Percent => format!("{value:.1} %"),
             Unit::Calls | Unit::Runs => thousands(value),
         }
@@ -114,6 +123,7 @@ impl Unit {
             Unit::Seconds => "s",
             Unit::Bytes => "B",
             Unit::Megabytes => "MB",
+            Unit::BytesPerSecond => "B/s",
             Unit::MegabytesPerSecond => "MB/s",
             Unit::Percent => "%",
             Unit::Calls => "calls",

@@ -1,0 +1,83 @@
+//! A running machine, as it looks from outside: a process and its health server.
+
+use std::{
+    path::PathBuf,
+    process::{Child, ExitStatus},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::world::until;
+
+/// How long a machine may take to come up, or to go down.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A running machine; killed when dropped.
+pub(super) struct Machine {
+    child: Child,
+    address: String,
+    log: PathBuf,
+    http: reqwest::Client,
+}
+
+impl Machine {
+    pub(super) fn new(child: Child, health_port: u16, log: PathBuf) -> Self {
+        Self { child, address: format!("http://127.0.0.1:{health_port}"), log, http: reqwest::Client::new() }
+    }
+
+    /// Waits until `/ready` says 200; fails at once when the machine ends.
+    pub(super) async fn ready(&mut self) -> Result<(), String> {
+        let (address, http, log) = (self.address.clone(), self.http.clone(), self.log.clone());
+        let child = &mut self.child;
+        until("the machine is ready", PATIENCE, async || {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(format!("roster run ended with {status}; see {}", log.display()));
+            }
+            let answer = http.get(format!("{address}/ready")).send().await;
+            Ok(answer.ok().filter(|it| it.status().is_success()).map(|_| ()))
+        })
+        .await
+    }
+
+    /// The JSON of an endpoint.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, String> {
+        let address = format!("{}{path}", self.address);
+        let answer = self.http.get(&address).send().await.map_err(|error| format!("{path}: {error}"))?;
+        answer.json().await.map_err(|error| format!("{path}: {error}"))
+    }
+
+    /// Sends a signal to the machine itself.
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), String> {
+        signal_to(i64::from(self.child.id()), signal)
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(super) async fn stop(mut self) -> Result<ExitStatus, String> {
+        self.signal(Signal::TERM)?;
+        self.ended().await
+    }
+
+    /// Waits until it has ended.
+    pub(super) async fn ended(&mut self) -> Result<ExitStatus, String> {
+        let child = &mut self.child;
+        until("the machine has stopped", PATIENCE, async || {
+            child.try_wait().map_err(|error| error.to_string())
+        })
+        .await
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process.
+pub(super) fn signal_to(pid: i64, signal: Signal) -> Result<(), String> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| format!("no process: {pid}"))?;
+    kill_process(pid, signal).map_err(|error| format!("{signal:?} to {}: {error}", pid.as_raw_nonzero()))
+}

@@ -1,0 +1,110 @@
+//! What scenarios share: the binary, Redis, and a folder for projects.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU8, AtomicU16, Ordering},
+    time::{Duration, Instant},
+};
+
+use super::{Args, From, project::Project, queue::Queue, redis};
+use crate::{
+    image,
+    workspace::{cargo, run as start, target},
+};
+
+/// The databases of a Redis with its usual settings.
+const DATABASES: u8 = 16;
+/// The first port that scenarios give out; each project takes a hundred.
+const FIRST_PORT: u16 = 21_000;
+
+/// What scenarios share.
+pub(super) struct World {
+    /// `roster`, as a release has it.
+    pub(super) roster: PathBuf,
+    pub(super) redis: redis::Redis,
+    pub(super) base_image: Option<String>,
+    folder: tempfile::TempDir,
+    keep: bool,
+    databases: AtomicU8,
+    ports: AtomicU16,
+}
+
+impl World {
+    /// Builds the binary and starts Redis; says where it comes from.
+    pub(super) async fn begin(args: &Args) -> Result<Self, String> {
+        start(&mut cargo(["build", "--quiet", "--release", "--locked", "--package", "roster-machine"]))?;
+        let roster = target()?.join("release/roster");
+        let folder = tempfile::Builder::new().prefix("roster-e2e-").tempdir();
+        let folder = folder.map_err(|error| format!("a folder for projects: {error}"))?;
+        let redis = match (args.redis, image::engine().await) {
+            (From::Server, _) | (From::Auto, Err(_)) => redis::Redis::server(folder.path())?,
+            (From::Docker, Err(error)) => return Err(error),
+            (From::Docker | From::Auto, Ok(_)) => {
+                let image = match &args.redis_image {
+                    Some(image) => image.clone(),
+                    None => image::built("redis", None, args.base_image.as_deref()).await?,
+                };
+                redis::Redis::container(&image).await?
+            }
+        };
+        redis.ready().await?;
+        eprintln!("e2e: {}", redis.words());
+        Ok(Self {
+            roster,
+            redis,
+            base_image: args.base_image.clone(),
+            folder,
+            keep: args.keep,
+            databases: AtomicU8::new(0),
+            ports: AtomicU16::new(FIRST_PORT),
+        })
+    }
+
+    /// A new project with a database and ports of its own, and a client of its queue.
+    pub(super) async fn project(&self, name: &str) -> Result<(Project, Queue), String> {
+        // Reused when there are more scenarios than databases; the ones before are over.
+        let database = self.databases.fetch_add(1, Ordering::Relaxed) % DATABASES;
+        let url = self.redis.url(database);
+        let queue = Queue::fresh(&url).await?;
+        let mut project = self.bare_project(name)?;
+        project.set("REDIS_URL", url);
+        Ok((project, queue))
+    }
+
+    /// A new project with ports of its own; its Redis is as its profile says.
+    pub(super) fn bare_project(&self, name: &str) -> Result<Project, String> {
+        let ports = self.ports.fetch_add(100, Ordering::Relaxed);
+        Project::new(&self.roster, &self.folder.path().join(name), ports)
+    }
+
+    /// Ends Redis. The folder stays when it was asked for, or when something failed in it.
+    pub(super) async fn end(self: std::sync::Arc<Self>, failed: bool) {
+        let Some(it) = std::sync::Arc::into_inner(self) else { return };
+        it.redis.end().await;
+        if it.keep || failed {
+            eprintln!("e2e: projects and logs are in {}", it.folder.keep().display());
+        }
+    }
+}
+
+/// Asks until there is an answer.
+///
+/// # Errors
+///
+/// What asking came to, or that there was none in time.
+pub(super) async fn until<T>(
+    what: &str,
+    patience: Duration,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>, String>,
+) -> Result<T, String> {
+    let end = Instant::now() + patience;
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        if Instant::now() > end {
+            return Err(format!("not within {} s: {what}", patience.as_secs()));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
