@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Machine;
+use super::{Machine, until};
 use crate::support::{Project, told};
 
 #[path = "../../../../ecosystem/tests/pm2/daemon.rs"]
@@ -95,6 +95,7 @@ fn every_profile_has_the_same_processes_under_pm2() {
         };
 
         let mut up = machine.up();
+        until("its supervisor listens", || machine.ask("ps --json").2 == Some(0));
         let (_, talk, exit) = machine.ask("ps --wait");
         assert_eq!(exit, Some(0), "{profile}: {talk}");
         let (out, _, _) = machine.ask("ps --json");
