@@ -161,6 +161,15 @@ pub async fn a_watch_ends_with_its_job(broker: &impl Broker) {
     }
 }
 
+pub async fn a_watch_that_begins_while_a_job_waits_hears_of_its_success(broker: &impl Broker) {
+    let (id, me) = (submit(broker, job()).await, worker("w"));
+    // What the watch does first.
+    assert_eq!(broker.events(&id, None, Duration::ZERO).await.unwrap(), []);
+    let claim = claim_one(broker, &me).await;
+    assert!(finish(broker, &me, &claim, Outcome::Success(json!(1))).await);
+    assert_eq!(told(broker.watch(id, None)).await.unwrap(), [News::Succeeded]);
+}
+
 pub async fn a_watch_of_what_is_over_ends_at_once(broker: &impl Broker) {
     let id = submit(broker, job()).await;
     broker.cancel(&id).await.unwrap();

@@ -172,6 +172,7 @@ macro_rules! contract {
                 a_list_is_filtered,
                 finished_jobs_are_listed_if_asked_for,
                 a_watch_ends_with_its_job,
+                a_watch_that_begins_while_a_job_waits_hears_of_its_success,
                 a_watch_of_what_is_over_ends_at_once,
                 a_watch_goes_on_past_a_replay,
                 a_watch_of_nobody_is_an_error;
