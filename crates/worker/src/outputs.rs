@@ -13,8 +13,10 @@ use crate::failure::{Failure, Symptom};
 
 /// Bytes of one part that is sent to a store; the smallest that S3 takes.
 const PART: usize = 5 << 20;
-/// Parts that are under way at once.
-const PARTS: usize = 2;
+/// The same for a folder, which takes any.
+pub(crate) const FOLDER_PART: usize = 1 << 20;
+/// Parts that are under way, while the next one is gathered.
+const PARTS: usize = 1;
 /// The longest result that goes to the broker as it is.
 const INLINE: usize = 64 << 10;
 /// What is looked at to tell the type of a file.
@@ -28,12 +30,20 @@ pub struct Store {
     public_url: String,
     /// Bytes of one job's outputs together.
     limit: u64,
+    /// Bytes that are sent at once: so many are held for each file that is being written, and as many again.
+    part: usize,
 }
 
 impl Store {
     /// A store. In `public_url`, `{path}` stands for the path of a file.
     pub fn new(objects: Arc<dyn ObjectStore>, public_url: impl Into<String>, limit: u64) -> Self {
-        Self { objects, public_url: public_url.into(), limit }
+        Self { objects, public_url: public_url.into(), limit, part: PART }
+    }
+
+    /// With smaller parts, for a store that takes them.
+    #[must_use]
+    pub(crate) fn parts_of(self, part: usize) -> Self {
+        Self { part, ..self }
     }
 
     /// The place for the outputs of one attempt at a job. Another attempt has another, so that a lost worker that still
@@ -125,7 +135,7 @@ impl File {
         if self.upload.is_none() {
             let upload =
                 self.outputs.store.objects.put_multipart(&self.path()).await.map_err(|it| failed(&it))?;
-            self.upload = Some(WriteMultipart::new_with_chunk_size(upload, PART));
+            self.upload = Some(WriteMultipart::new_with_chunk_size(upload, self.outputs.store.part));
         }
         if let Some(upload) = &mut self.upload {
             upload.wait_for_capacity(PARTS).await.map_err(|it| failed(&it))?;

@@ -19,7 +19,7 @@ use spec::notes::Finding;
 use crate::connector::Connector;
 use crate::connectors;
 use crate::egress::{Egress, Inside, Rules};
-use crate::outputs::Store;
+use crate::outputs::{FOLDER_PART, Store};
 use crate::pace::Pace;
 use crate::redact::Redactor;
 use crate::vars::Vars;
@@ -236,14 +236,16 @@ fn store(vars: &mut Vars<'_>) -> Option<Store> {
             return None;
         }
     };
-    let made = match &url {
-        Some(url) if url.scheme() == "s3" => bucket(vars, url),
-        _ => folder(url.as_ref()),
+    let bucket_url = url.as_ref().filter(|it| it.scheme() == "s3");
+    let made = match bucket_url {
+        Some(url) => bucket(vars, url),
+        None => folder(url.as_ref()),
     };
     match made {
         Ok((objects, address)) => {
             let public = public.unwrap_or_else(|| format!("{address}/{{path}}"));
-            Some(Store::new(objects, public, limit << 20))
+            let store = Store::new(objects, public, limit << 20);
+            Some(if bucket_url.is_some() { store } else { store.parts_of(FOLDER_PART) })
         }
         Err(why) => {
             vars.wrong("OUTPUT_URL", "a place that can be written to", why);

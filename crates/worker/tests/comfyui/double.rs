@@ -304,7 +304,10 @@ impl Double {
                 }
             };
             match prompt {
-                Some(prompt) => self.play(prompt).await,
+                Some(prompt) => {
+                    self.touch();
+                    self.play(prompt).await;
+                }
                 None => self.change().await,
             }
         }

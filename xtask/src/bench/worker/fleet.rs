@@ -90,6 +90,11 @@ impl Fleet {
         self.each("smaps_rollup", "Pss:")
     }
 
+    /// What each has for itself alone: the clean pages of the program, which all have in common, left out.
+    pub(super) fn own(&self) -> Result<Vec<f64>, String> {
+        self.each("smaps_rollup", "Pss_Anon:")
+    }
+
     /// The most that each had resident, in megabytes, what it shares with others included.
     pub(super) fn peak(&self) -> Result<Vec<f64>, String> {
         self.each("status", "VmHWM:")

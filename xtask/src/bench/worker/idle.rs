@@ -31,8 +31,11 @@ pub(super) async fn run(server: &mut Server, scale: &Scale) -> Result<Vec<Row>, 
         let name =
             if workers == 1 { "an idle worker".to_owned() } else { format!("{workers} idle workers, each") };
         let row = |what, value, unit| Row::new(format!("{name}, {what}"), value, unit);
+        let memory = row("PSS", median(&fleet.memory()?), Unit::Megabytes);
         rows.extend([
-            row("PSS", median(&fleet.memory()?), Unit::Megabytes).limit(Limit::AtMost(8.0)),
+            // A worker alone has the whole program for itself. Beside another, or a supervisor, it has not.
+            if workers == 1 { memory } else { memory.limit(Limit::AtMost(8.0)) },
+            row("its own memory", median(&fleet.own()?), Unit::Megabytes).limit(Limit::AtMost(8.0)),
             row("commands to Redis", commands / each, Unit::PerSecond).limit(Limit::AtMost(1.0)),
             row("processor", 100.0 * spent / each, Unit::Percent),
         ]);
