@@ -56,7 +56,7 @@ struct Scale {
 }
 
 #[cfg(feature = "e2e")]
-const FULL: Scale = Scale { rounds: 15, beside: 3, kills: 30, idle: 20 };
+const FULL: Scale = Scale { rounds: 15, beside: 3, kills: 30, idle: 10 };
 #[cfg(feature = "e2e")]
 const QUICK: Scale = Scale { rounds: 5, beside: 1, kills: 10, idle: 5 };
 

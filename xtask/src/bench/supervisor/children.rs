@@ -14,6 +14,9 @@ const KILLED_AMONG: usize = 50;
 /// So old is a child before it is killed: it has run well by every system's measure.
 const OLD: Duration = Duration::from_secs(4);
 
+/// Without any death for so long, our supervisor has given memory back that it needs for the next one.
+const AT_REST: Duration = Duration::from_secs(3);
+
 /// One number for each pair, of the floor and of the system after it.
 #[derive(Default)]
 struct Pairs {
@@ -64,20 +67,29 @@ pub(super) fn start_and_stop(place: &Place, scale: &Scale) -> Result<Vec<Row>, S
 
 pub(super) fn replace(place: &Place, scale: &Scale) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
-    for system in [System::Ours].into_iter().chain(System::beside(place)) {
-        let [floor, took] = [System::Floor, system].map(|it| replacements(it, place, scale.kills));
+    let busy = (scale.kills, Duration::ZERO);
+    let all = [(System::Ours, busy), (System::Ours, (scale.kills / 3, AT_REST))];
+    for (system, (kills, pause)) in
+        all.into_iter().chain(System::beside(place).into_iter().map(|it| (it, busy)))
+    {
+        let [floor, took] = [System::Floor, system].map(|it| replacements(it, place, kills, pause));
         // One system after the other, so that the medians are compared and not pairs.
-        let name = format!("SIGKILL until the replacement runs, {}", system.name());
+        let rested = if pause.is_zero() { "" } else { ", at rest" };
+        let name = format!("SIGKILL until the replacement runs{rested}, {}", system.name());
         let row = Row::new(name, median(&took?), Unit::Millis).beside(median(&floor?), "floor");
         rows.push(if system == System::Ours { row.limit(Limit::RatioAtMost(3.0)) } else { row });
     }
     Ok(rows)
 }
 
-fn replacements(system: System, place: &Place, kills: usize) -> Result<Vec<f64>, String> {
+fn replacements(system: System, place: &Place, kills: usize, pause: Duration) -> Result<Vec<f64>, String> {
     let running = system.start(place, KILLED_AMONG)?;
     let children = running.files.wait_for(KILLED_AMONG)?;
     sleep(OLD);
     let victims: Vec<Stamp> = children.into_iter().take(kills).collect();
-    victims.into_iter().map(|it| kill(&running, it)).collect()
+    let killed = |it| {
+        sleep(pause);
+        kill(&running, it)
+    };
+    victims.into_iter().map(killed).collect()
 }

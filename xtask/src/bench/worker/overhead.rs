@@ -54,8 +54,8 @@ impl Connector for Noop {
     }
 }
 
-/// Microseconds a job: through the loop, by bare claims of 50 workers that share a connection as the slots of a process do,
-/// by bare claims of one worker [`MAX_BATCH`] jobs a call.
+/// Microseconds a job: through the loop, by bare claims of 50 connections one job a call, by bare claims of one connection
+/// [`MAX_BATCH`] jobs a call.
 type Round = [f64; 3];
 
 pub(super) async fn run(server: &mut Server, scale: &Scale) -> Result<Vec<Row>, String> {
@@ -63,9 +63,9 @@ pub(super) async fn run(server: &mut Server, scale: &Scale) -> Result<Vec<Row>, 
     for round in 0..=scale.rounds {
         eprintln!("bench: round {round} of {}", scale.rounds);
         let mut measured = [0.0; 3];
-        for (how, (workers, batch)) in [(SLOTS, 1), (1, MAX_BATCH)].into_iter().enumerate() {
+        for (how, (connections, batch)) in [(SLOTS, 1), (1, MAX_BATCH)].into_iter().enumerate() {
             fill(server, scale.jobs).await?;
-            let mut crew = Crew::new(server, "work", workers, true, false).await?;
+            let mut crew = Crew::new(server, "work", connections, false, false).await?;
             measured[how + 1] = 1e6 / crew.work(scale.jobs, batch).await?;
             crew.rest().await?;
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Machine, until};
+use super::Machine;
 use crate::support::{Project, told};
 
 #[path = "../../../../ecosystem/tests/pm2/daemon.rs"]
@@ -95,9 +95,7 @@ fn every_profile_has_the_same_processes_under_pm2() {
         };
 
         let mut up = machine.up();
-        until("its supervisor listens", || machine.ask("ps --json").2 == Some(0));
-        let (_, talk, exit) = machine.ask("ps --wait");
-        assert_eq!(exit, Some(0), "{profile}: {talk}");
+        up.wait_all(&planned.keys().map(String::as_str).collect::<Vec<_>>(), "healthy");
         let (out, _, _) = machine.ask("ps --json");
         let said: Value = serde_json::from_str(&out).unwrap();
         let live = said["result"]["processes"].as_array().unwrap().iter().filter(|it| it["pid"].is_u64());
