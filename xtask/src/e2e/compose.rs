@@ -68,7 +68,7 @@ impl Stack {
         self.compose("up --detach --wait --no-build")?;
         let up = began.elapsed();
 
-        let http = reqwest::Client::new();
+        let http = worker::client(Duration::from_secs(10));
         for (path, wanted) in [("/ready", "\"ready\""), ("/metrics", "# TYPE roster_")] {
             let address = format!("http://127.0.0.1:{health}{path}");
             let answer =

@@ -24,7 +24,12 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(child: Child, health_port: u16, log: PathBuf) -> Self {
-        Self { child, address: format!("http://127.0.0.1:{health_port}"), log, http: reqwest::Client::new() }
+        Self {
+            child,
+            address: format!("http://127.0.0.1:{health_port}"),
+            log,
+            http: worker::client(Duration::from_secs(10)),
+        }
     }
 
     /// Waits until `/ready` says 200; fails at once when the machine ends.

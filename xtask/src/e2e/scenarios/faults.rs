@@ -115,7 +115,7 @@ pub(super) async fn redis_restart(world: Arc<World>) -> Seen {
 /// The process number of a process in the answer of `roster ps --json`.
 fn process(answer: &str, name: &str) -> Result<i64, String> {
     let answer: serde_json::Value = serde_json::from_str(answer).map_err(|error| error.to_string())?;
-    let all = answer["processes"].as_array().into_iter().flatten();
+    let all = answer["result"]["processes"].as_array().into_iter().flatten();
     let found = all.into_iter().find(|it| it["name"] == name).and_then(|it| it["pid"].as_i64());
     found.ok_or_else(|| format!("{name} does not run: {answer}"))
 }

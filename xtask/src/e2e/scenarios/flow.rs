@@ -68,7 +68,7 @@ pub(super) async fn mixed_workload(world: Arc<World>) -> Seen {
     let port = free_port()?;
     let _server = Peer::start(port)?;
     let address = format!("http://127.0.0.1:{port}/v1");
-    let http = reqwest::Client::new();
+    let http = worker::client(Duration::from_secs(10));
     until("llmock answers", Duration::from_secs(30), async || {
         Ok(http.get(format!("{address}/models")).bearer_auth("e2e").send().await.ok().map(|_| ()))
     })
