@@ -33,6 +33,9 @@ pub(crate) const MIN_UPTIME_MS: u32 = 5_000;
 pub(crate) const MAX_RESTARTS: u32 = 20;
 pub(crate) const RESTART_DELAY_MS: u32 = 100;
 
+/// Of the time between the ask to end and the kill, what the jobs of a worker may use: 25 s of 30 s.
+const GRACE: f64 = 5.0 / 6.0;
+
 /// Seconds that an installer may take to end when it is asked to stop.
 const INSTALLER_GRACE_S: u16 = 10;
 
@@ -171,6 +174,7 @@ impl Lowering<'_> {
         declared.set("ACCEPTS", &joined(worker.accepts.iter()));
         let instances: Vec<&ServiceInstance> =
             slots.iter().filter_map(|it| self.plan.instance_of(it)).collect();
+        declared.set("WORKER_GRACE_S", &format!("{:.1}", f64::from(worker.stop_grace_s.get()) * GRACE));
         declared.set("WORKER_CAPABILITIES", &capabilities::of(self.plan, worker, &instances));
         let urls: Vec<String> = instances.iter().filter_map(|it| url(it)).collect();
         let name = match worker.isolation {

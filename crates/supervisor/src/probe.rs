@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::core::{Event, Exit, Pid, UNHEALTHY_AFTER};
 use crate::launcher::{Launcher, Output, Plan};
@@ -19,10 +19,13 @@ use crate::task::Mail;
 
 /// Between looks until it is healthy for the first time.
 const WHILE_STARTING: Duration = Duration::from_millis(250);
-/// Between looks from then on.
-const WHILE_RUNNING: Duration = Duration::from_secs(5);
-/// A look that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// From then on, from the beginning of one look to that of the next: together with [`PATIENCE`], what stops answering
+/// is told within 5 s.
+const WHILE_RUNNING: Duration = Duration::from_secs(3);
+/// An address that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A command that takes longer has failed: it has to start first.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who looks at one run, and how it is reached.
 pub(crate) struct View<L> {
@@ -54,6 +57,7 @@ pub(crate) async fn watch<L: Launcher>(
     let _ = tell.send(Mail::Seen(run, Event::Ready));
     let (mut period, mut dead) = (WHILE_STARTING, 0);
     loop {
+        let began = Instant::now();
         let healthy = look(&probes.health, &view, &mut heard).await;
         if healthy {
             period = WHILE_RUNNING;
@@ -65,7 +69,8 @@ pub(crate) async fn watch<L: Launcher>(
                 let _ = tell.send(Mail::Seen(run, Event::NotLive(dead)));
             }
         }
-        sleep(period).await;
+        // One that takes long does not make the next come at once.
+        sleep(period.saturating_sub(began.elapsed()).max(WHILE_STARTING)).await;
     }
 }
 
@@ -130,7 +135,7 @@ async fn exec<L: Launcher>(command: &[String], view: &View<L>) -> bool {
     let (Ok(out), Ok(err)) = (null(), null()) else { return false };
     let Ok(child) = view.launcher.launch(&plan, Output { out, err }).await else { return false };
     let _ended = Killed { launcher: &*view.launcher, pid: child.pid };
-    matches!(timeout(PATIENCE, child.exit).await, Ok(Ok(Exit::Code(0))))
+    matches!(timeout(COMMAND_PATIENCE, child.exit).await, Ok(Ok(Exit::Code(0))))
 }
 
 /// Is killed when it is dropped.

@@ -11,7 +11,7 @@ pub struct Pace {
     pub wait: Duration,
     /// How long a connector may take to stop a job. 10 s.
     pub patience: Duration,
-    /// How long jobs may go on when the worker is to end. 25 s: the default grace of a worker process is 30 s.
+    /// How long jobs may go on when the worker is to end. 25 s: a worker process is killed 30 s after it was asked to end.
     pub grace: Duration,
     /// Between two looks at a service that is well and has nothing to do. 10 s.
     pub look_every: Duration,
@@ -36,6 +36,11 @@ impl Default for Pace {
 }
 
 impl Pace {
+    /// How long a connector may take to stop a job at the end of the grace: a tenth of that, as the kill is near.
+    pub(crate) fn last_patience(&self) -> Duration {
+        self.patience.min(self.grace / 10)
+    }
+
     /// How long before its deadline a job is asked to stop, so that what its service says about it is still heard.
     pub(crate) fn margin(timeout: Duration) -> Duration {
         (timeout / 10).min(Duration::from_secs(1))

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::{Broker, Heard, Outcome, Ticket, Worker};
 use futures_util::StreamExt as _;
@@ -183,11 +184,17 @@ impl<B: Broker + 'static> Run<B> {
         self.began.elapsed()
     }
 
+    /// How long a connector may take to stop.
+    fn patience(&self) -> Duration {
+        let ends = self.ends_at.is_some_and(|it| it <= self.now());
+        if ends { self.it.pace.last_patience() } else { self.it.pace.patience }
+    }
+
     fn is_over(&self) -> bool {
         let Some(ends_at) = self.ends_at else { return false };
         let told = self.reports.is_empty() && self.calls.is_empty();
         // A broker that does not answer does not keep a worker alive: its leases return what it has.
-        self.active.is_empty() && (told || ends_at + self.it.pace.patience <= self.now())
+        self.active.is_empty() && (told || ends_at + self.it.pace.last_patience() <= self.now())
     }
 
     fn wakes_at(&self) -> Option<Time> {
@@ -195,7 +202,7 @@ impl<B: Broker + 'static> Run<B> {
         let jobs = self.active.values().filter_map(|it| it.held.wakes_at());
         let gates = self.gates.iter().filter(|_| self.ends_at.is_none()).filter_map(|it| it.wakes_at(now));
         let retry = (self.retry.failures > 0 && self.retry.at > now).then_some(self.retry.at);
-        let end = self.ends_at.map(|it| it + self.it.pace.patience);
+        let end = self.ends_at.map(|it| it + self.it.pace.last_patience());
         let told = self.teller.as_ref().map(Teller::due);
         let renewal = self.renew_at.filter(|_| !self.renewing);
         jobs.chain(gates).chain(renewal).chain(retry).chain(end).chain(told).min()

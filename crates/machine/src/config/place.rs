@@ -12,11 +12,6 @@ const HOST: &str = "host.docker.internal";
 /// What the document calls the program that runs it.
 const OWN: &str = "roster";
 
-/// Of the time between the ask and the kill, what a worker may use to finish: 25 s of 30 s.
-const GRACE: f64 = 5.0 / 6.0;
-/// And what its connector may take to stop a job then.
-const PATIENCE: f64 = 1.0 / 12.0;
-
 /// What is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -126,7 +121,6 @@ impl Moved {
         }
         if app.script == OWN {
             own.clone_into(&mut app.script);
-            graces(app);
         }
         if let Some(probes) = &mut app.roster.probes {
             self.probes(probes, own);
@@ -154,18 +148,6 @@ impl Moved {
                 | Probe::Url { .. } => {}
             }
         }
-    }
-}
-
-/// A worker has to know when it is killed: until shortly before, it finishes what it has, and then hands back the rest.
-fn graces(app: &mut App) {
-    if app.roster.kind != Kind::Worker {
-        return;
-    }
-    let kill_s = f64::from(app.kill_timeout) / 1000.0;
-    for (name, part) in [("WORKER_GRACE_S", GRACE), ("WORKER_STOP_PATIENCE_S", PATIENCE)] {
-        let key = name.parse().expect("our own keys are keys");
-        app.env.entry(key).or_insert_with(|| format!("{:.1}", kill_s * part));
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use ecosystem::{App, StopSignal};
 
-/// Failed looks in a row after which an unhealthy process is replaced (Kubernetes' `failureThreshold`).
-pub(crate) const UNHEALTHY_AFTER: u32 = 3;
+/// Failed looks in a row after which an unhealthy process is replaced (Kubernetes' `failureThreshold`): a quarter of a
+/// minute, as a server that loads a large model is deaf for a while.
+pub(crate) const UNHEALTHY_AFTER: u32 = 5;
 /// Healthy for this long, a run was good even if it had to be ended by us.
 const WELL_AFTER: Duration = Duration::from_mins(1);
 /// The longest wait between two starts before the budget is used up (PM2's ceiling).

@@ -43,7 +43,7 @@ impl About {
 
 impl<B: Broker + 'static> Run<B> {
     pub(super) fn advance(&mut self, fence: u64, event: Event) {
-        let (now, patience) = (self.now(), self.it.pace.patience);
+        let (now, patience) = (self.now(), self.patience());
         let Some(active) = self.active.get_mut(&fence) else { return };
         let (held, effect) = lease::step(active.held, event, patience, now);
         active.held = held;
@@ -63,7 +63,7 @@ impl<B: Broker + 'static> Run<B> {
         active.at_work.cut_off();
         let lease::State::Abandoned { why } = active.held.state else { return };
         let said =
-            format!("job {} did not stop within {} s", active.ticket.id, self.it.pace.patience.as_secs());
+            format!("job {} did not stop within {} s", active.ticket.id, self.patience().as_secs_f64());
         tracing::error!("{said}");
         self.tally.abandoned += 1;
         self.gates[active.service].doubt(self.began.elapsed());
