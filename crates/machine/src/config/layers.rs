@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use spec::dotenv;
 use spec::env::{EnvSource, NotUnicode, Secret};
@@ -43,10 +44,14 @@ pub(crate) struct Found {
     pub(crate) written: Option<Secret<String>>,
 }
 
+/// The files of a machine, the strongest first. A document that is reloaded comes with new ones.
+#[derive(Clone, Default)]
+pub(crate) struct Files(Arc<RwLock<Vec<Layer>>>);
+
 /// All sources of one machine, the strongest first.
 pub(crate) struct Layers {
     environment: Box<dyn EnvSource>,
-    files: Vec<Layer>,
+    files: Files,
 }
 
 impl Layer {
@@ -87,9 +92,26 @@ impl Layer {
     }
 }
 
+impl Files {
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Layer>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has from now on what `newer` has.
+    pub(crate) fn take(&self, newer: &Self) {
+        let layers = std::mem::take(&mut *newer.0.write().unwrap_or_else(PoisonError::into_inner));
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = layers;
+    }
+}
+
 impl Layers {
     pub(crate) fn new(environment: Box<dyn EnvSource>, files: Vec<Layer>) -> Self {
-        Self { environment, files }
+        Self { environment, files: Files(Arc::new(RwLock::new(files))) }
+    }
+
+    /// Its files, to be replaced when they are read again.
+    pub(crate) fn files(&self) -> Files {
+        self.files.clone()
     }
 
     /// Every place that sets `key`, the one that wins first. Set to nothing in the environment is set.
@@ -117,7 +139,7 @@ impl Layers {
         {
             put(line(text), mounted.display().to_string(), true, None);
         }
-        for layer in &self.files {
+        for layer in self.files.read().iter() {
             if let Some(value) = layer.values.get(key) {
                 put(value.here.expose().clone(), layer.name.clone(), layer.secret, value.there.as_ref());
             }
@@ -128,7 +150,8 @@ impl Layers {
     /// What is said beside the generated files: by the process environment, or by a secret that was mounted.
     pub(crate) fn outside(&self, key: &EnvKey) -> Result<Option<String>, ConfigFault> {
         let chain = self.chain(key)?;
-        let generated = |it: &Found| self.files.iter().any(|layer| layer.name == it.source);
+        let files = self.files.read();
+        let generated = |it: &Found| files.iter().any(|layer| layer.name == it.source);
         Ok(chain.into_iter().find(|it| !generated(it)).map(|it| it.value.expose().clone()))
     }
 

@@ -8,6 +8,7 @@ mod show;
 mod table;
 
 pub(crate) use fault::ConfigFault;
+pub(crate) use layers::Files;
 pub(crate) use place::Origin;
 pub(crate) use settings::Config;
 pub(crate) use show::{Verb, run};
@@ -107,13 +108,14 @@ pub(crate) fn load(which: &Which, world: World) -> Result<Config, (Vec<Finding>,
     }
 }
 
-/// The document as it is to be run from now on: the one that was sent, or the one of `which` as it is now.
-pub(crate) fn again(which: &Which, sent: Option<&Document>) -> Result<Ecosystem, Vec<Finding>> {
+/// The document as it is to be run from now on, the one that was sent or the one of `which` as it is now, and the files
+/// that its variables come from.
+pub(crate) fn again(which: &Which, sent: Option<&Document>) -> Result<(Ecosystem, Files), Vec<Finding>> {
     let mut findings = Vec::new();
     let loaded = read(which, world(), sent, &mut findings);
     let loaded = loaded.filter(|_| findings.is_empty()).ok_or(findings)?;
     let socket = fleet::place::to_listen(None, &loaded.ecosystem.machine).map_err(|it| vec![*it])?;
-    Ok(introduced(loaded.ecosystem, &loaded.layers, &socket))
+    Ok((introduced(loaded.ecosystem, &loaded.layers, &socket), loaded.layers.files()))
 }
 
 /// With what its workers have to know of this machine: where its supervisor listens, and where its health server answers

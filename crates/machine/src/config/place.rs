@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use compose_gen::REDIS;
-use ecosystem::{App, Ecosystem, Kind, Probe, Probes};
+use ecosystem::{App, Ecosystem, Probe, Probes};
 
 /// Where a container has its workspace. Outside of one it is used if it is there.
 const CONTAINER_WORKSPACE: &str = "/workspace";

@@ -23,7 +23,7 @@ use super::heart::{Asks, Mail};
 use super::orders::Orders;
 use super::recovery::Event;
 use super::{redis, reports};
-use crate::config::{self, Config, ConfigFault, Origin};
+use crate::config::{self, Config, ConfigFault, Files, Origin};
 
 /// Between two looks at what cards do.
 const TELEMETRY: Duration = Duration::from_secs(5);
@@ -160,7 +160,7 @@ impl Stairs {
             control: control.clone(),
             logs: supervisor.logs().clone(),
             meter: supervisor.meter().clone(),
-            reader: self.reader(which),
+            reader: self.reader(which, config.layers.files()),
         };
         let orders =
             Orders { service: service.clone(), mail: self.mail.clone(), redactor: config.redactor.clone() };
@@ -241,11 +241,13 @@ impl Stairs {
     }
 
     /// How documents are read again: by the same way as at the start.
-    fn reader(&self, which: config::Which) -> Reader {
+    fn reader(&self, which: config::Which, files: Files) -> Reader {
         let mail = self.mail.clone();
         Arc::new(move |sent: Option<&Document>| {
             let read = config::again(&which, sent);
-            let ecosystem = read.map_err(|them| them.iter().map(Refusal::document).collect::<Vec<_>>())?;
+            let (ecosystem, newer) =
+                read.map_err(|them| them.iter().map(Refusal::document).collect::<Vec<_>>())?;
+            files.take(&newer);
             let _ = mail.send(Mail::Reloaded(Box::new(ecosystem.clone())));
             Ok(ecosystem)
         })

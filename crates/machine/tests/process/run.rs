@@ -18,6 +18,7 @@ use super::support::{Project, told};
 mod boot;
 mod config;
 mod doctor;
+mod others;
 mod recovery;
 mod shutdown;
 
@@ -156,14 +157,7 @@ impl Machine {
 
     /// A GET on the health server; `None` while nobody listens.
     pub fn get(&self, path: &str) -> Option<(u16, Value)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let host = format!("127.0.0.1:{}", self.port);
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some((head.get(9..12)?.parse().ok()?, serde_json::from_str(body).unwrap_or_default()))
+        get(self.port, path)
     }
 
     pub fn status(&self) -> Value {
@@ -187,6 +181,18 @@ impl Machine {
         let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
         assert!(sent.unwrap().success());
     }
+}
+
+/// A GET on a port of this machine; `None` while nobody listens.
+pub fn get(port: u16, path: &str) -> Option<(u16, Value)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let host = format!("127.0.0.1:{port}");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.get(9..12)?.parse().ok()?, serde_json::from_str(body).unwrap_or_default()))
 }
 
 /// Four ports in a row for the services, and one for the health server; others for each machine of this program.

@@ -1,0 +1,55 @@
+//! What others do with a machine that runs: they give it a new plan, and look at it from elsewhere.
+
+use super::*;
+
+#[test]
+fn a_reload_gives_a_new_secret_to_those_who_have_it_and_leaves_the_others_alone() {
+    let mut machine = Machine::new();
+    machine.redis.start();
+    let built = |key: &str| {
+        let mut command = machine.command("env-build --spec simulation:1,openai:1");
+        let (_, talk, exit) = told(&command.env("OPENAI_API_KEY", key).output().unwrap());
+        assert_eq!(exit, Some(0), "{talk}");
+    };
+    built("sk-the-first");
+    let mut up = machine.run();
+    let pid = |name: &str| machine.service(name)["pid"].as_u64();
+    let has = |key: &str| {
+        let environment = pid("openai-worker-0").map(|it| fs::read(format!("/proc/{it}/environ")));
+        environment.is_some_and(|it| it.is_ok_and(|it| String::from_utf8_lossy(&it).contains(key)))
+    };
+    until("its worker has the key", || has("sk-the-first"));
+    until("the other one is there", || pid("simulation-worker-0").is_some());
+    let other = pid("simulation-worker-0");
+    built("sk-the-second");
+    let (out, talk, exit) = machine.ask("reload");
+    assert_eq!(exit, Some(0), "{out}{talk}");
+    until("its worker has the new key", || has("sk-the-second"));
+    assert_eq!(pid("simulation-worker-0"), other);
+    assert_eq!(up.stop().0, Some(0));
+}
+
+#[test]
+fn a_monitor_shows_every_machine_of_its_queue_and_that_one_has_fallen_silent() {
+    let mut machine = Machine::new();
+    machine.redis.start();
+    let mut up = machine.run();
+    machine.wait_ready();
+    let (_, port) = ports();
+    let mut monitor = Fleet::spawned(machine.command(&format!("monitor --listen 127.0.0.1:{port}")));
+    let members = || {
+        let fleet = get(port, "/fleet").map(|it| it.1).unwrap_or_default();
+        fleet["machines"].as_array().cloned().unwrap_or_default()
+    };
+    let state = |it: &Value| (it["id"].clone(), it["status"]["machine"]["stage"].clone());
+    until("it shows the machine", || {
+        members().iter().map(state).eq([(json!("simulation"), json!("running"))])
+    });
+    assert_eq!(get(port, "/").unwrap().0, 200);
+    up.process.kill().unwrap();
+    up.process.wait().unwrap();
+    // What it had kept of itself ends with its lease; that is not waited for.
+    machine.redis.cli(&["DEL", "{jobs}:machine:simulation"]);
+    until("it is silent", || members().first().is_some_and(|it| it["silent"] == true));
+    assert_eq!(monitor.stop().0, Some(0));
+}
