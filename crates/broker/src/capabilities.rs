@@ -152,7 +152,7 @@ fn passes(has: &Capability, test: &Test) -> bool {
 
 impl Requirements {
     /// The parts that each have to hold, in the order of the fields: the whole holds exactly if all of them do.
-    fn parts(&self) -> Vec<Requirements> {
+    pub(crate) fn parts(&self) -> Vec<Requirements> {
         let none = Requirements::none;
         let mut parts = Vec::new();
         let own = |it: &_| [it].into_iter().cloned().collect();

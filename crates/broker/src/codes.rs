@@ -15,6 +15,9 @@ pub const ALL: &[Code] = &[
     NOT_ALLOWED,
     UNKNOWN_JOB,
     DAMAGE,
+    WIRE,
+    POISON,
+    LEGACY_QUEUE,
 ];
 
 /// A document of another form.
@@ -151,4 +154,42 @@ something else can break this: a key that was deleted or evicted (`maxmemory-pol
 of some keys, another program.
 `ZREM {jobs}:l ID` by hand breaks the rule: nobody returns that job when its worker is lost.
 Find out who wrote to the keys. A job that is nowhere can be submitted again from its document, `{jobs}:b:ID`.",
+};
+
+/// What another system's wire has no words for.
+pub const WIRE: Code = Code {
+    id: "BROKER030",
+    title: "something that the legacy wire cannot say",
+    exit: Exit::Error,
+    explanation: "\
+The queue of the TypeScript system has jobs with fewer features: no delays, no limits, no idempotency keys, no times of one
+job's own, no `any` among the requirements, and no pause. What is silently left out would be a job that runs where or when
+it must not.
+`\"delay_ms\": 1000` in a job for a legacy queue breaks the rule.
+Leave it out, or give the job to a native queue. docs/legacy.md lists what each wire promises.",
+};
+
+/// A job that stops workers.
+pub const POISON: Code = Code {
+    id: "BROKER031",
+    title: "a job that stops every worker of its service",
+    exit: Exit::Changes,
+    explanation: "\
+The Redis Function of the TypeScript system reads a job's requirements again at every claim, and raises an error where they are
+not what it expects. As long as such a job waits, each of that system's workers for its service gets the error and no job, also
+none of the good ones behind it. Roster's workers pass it by and name it once.
+`\"requirements\": null` breaks the rule, and so does `{\"hardware\": {\"gpu_memory_gb\": \"16\"}}`.
+Cancel it, `roster job cancel ID --broker legacy`, mend its requirements and submit it again.",
+};
+
+/// Something is wrong with the queue.
+pub const LEGACY_QUEUE: Code = Code {
+    id: "BROKER032",
+    title: "a legacy queue that does not do what it should",
+    exit: Exit::Changes,
+    explanation: "\
+The TypeScript system changes a job with several commands, keeps no leases and installs its Redis Function by hand. So a queue
+can hold ids without jobs, jobs that are nowhere, jobs of workers that are gone, and no function.
+A worker that is killed breaks the rule: its job stays `in_progress` for ever.
+`roster doctor --legacy` names each case and what to do about it.",
 };

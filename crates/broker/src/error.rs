@@ -41,6 +41,9 @@ pub enum Error {
         /// What was asked for.
         id: JobId,
     },
+    /// The wire of this queue has no words for it.
+    #[error("{0}")]
+    Wire(&'static str),
     /// Redis did not answer, or refused.
     #[error("Redis: {0}")]
     Unreachable(String),
@@ -62,6 +65,7 @@ impl Fault for Error {
             Error::Full { .. } => codes::FULL,
             Error::Address { .. } => codes::ADDRESS,
             Error::Unknown { .. } => codes::UNKNOWN_JOB,
+            Error::Wire(_) => codes::WIRE,
             Error::Unreachable(_) => codes::UNREACHABLE,
             Error::NotAllowed(_) => codes::NOT_ALLOWED,
             Error::Foreign { .. } => codes::FOREIGN,
@@ -82,6 +86,7 @@ impl Fault for Error {
                 "Check the id and the queue's name; a finished job is forgotten after its `result_ttl_ms`."
                     .into()
             }
+            Error::Wire(_) => "Do without it, or use a native queue.".into(),
             Error::Unreachable(_) => "Check the address and that the server runs; then try again.".into(),
             Error::Foreign { .. } => "Find out who else writes to this queue's keys.".into(),
         }

@@ -4,7 +4,8 @@
 //! [`Capabilities`] are one class, for which is decided *here*, once for each signature, whether it may run such jobs:
 //! a claim looks at the heads of lines and never at requirements.
 //!
-//! [`Broker`] is what an implementation does: [`Native`] on Redis or Valkey, [`Memory`] in the process, for tests. What becomes of a job
+//! [`Broker`] is what an implementation does: [`Native`] on Redis or Valkey, [`Legacy`] on the wire of the TypeScript system that Roster's
+//! workers can join, [`Memory`] in the process, for tests. What becomes of a job
 //! is decided by [`life::step`] alone.
 //!
 //! # Example
@@ -38,6 +39,7 @@
 //! # });
 //! ```
 
+mod any;
 mod audit;
 mod broker;
 mod capabilities;
@@ -47,6 +49,7 @@ mod error;
 mod event;
 mod ids;
 mod job;
+pub mod legacy;
 pub mod life;
 mod limit;
 mod list;
@@ -59,6 +62,7 @@ mod signature;
 mod value;
 mod watch;
 
+pub use any::{Any, NotAWire, Wire};
 pub use audit::{Audit, Damage, MAX_DAMAGE};
 pub use broker::{
     Broker, Cancel, Claim, Counts, Exchange, Explanation, Heard, MAX_BATCH, MAX_REPLAY, Outcome, Renewal,
@@ -69,6 +73,7 @@ pub use error::Error;
 pub use event::{EventId, Happened, MAX_MESSAGE, News, NotAnEventId, Progress};
 pub use ids::{CustomerId, IdempotencyKey, JobId, LimitKey, MAX_ID, QueueName, WorkflowId};
 pub use job::{Job, MAX_ATTEMPTS, MAX_NESTING, MAX_PAYLOAD, MAX_PRIORITY, MAX_TIME, VERSION, Workflow};
+pub use legacy::Legacy;
 pub use life::{Backoff, Death, Millis, Reason, Rejection};
 pub use limit::{Held, Limit, Rate};
 pub use list::{Cursor, Filter, MAX_PAGE, NotACursor, Page, Stage, Summary};

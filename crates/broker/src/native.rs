@@ -29,10 +29,10 @@ use crate::signature::Signature;
 mod audit;
 mod blocking;
 mod calls;
-mod cancels;
+pub(crate) mod cancels;
 mod exchange;
 mod limits;
-mod link;
+pub(crate) mod link;
 mod list;
 mod look;
 mod meet;
@@ -232,7 +232,7 @@ impl Broker for Native {
     }
 
     fn cancels(&self) -> impl Stream<Item = Result<Heard, Error>> + Send {
-        cancels(self.connection.clone(), self.key("cancel"))
+        cancels(self.connection.clone(), self.key("cancel"), |it| it.parse().ok())
     }
 
     async fn replay(&self, filter: &Replay) -> Result<Vec<JobId>, Error> {

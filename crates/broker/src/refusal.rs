@@ -69,6 +69,9 @@ pub enum Why {
         /// How many there may be.
         limit: usize,
     },
+    /// The wire of the TypeScript system has no words for it.
+    #[error("cannot be said on the legacy wire: {0}")]
+    Wire(&'static str),
 }
 
 impl Fault for Refusal {
@@ -78,6 +81,7 @@ impl Fault for Refusal {
             Why::Unknown { .. } => codes::UNKNOWN_FIELD,
             Why::Name(_) => codes::NAME,
             Why::Range { .. } | Why::Empty | Why::Limit { .. } => codes::LIMIT,
+            Why::Wire(_) => codes::WIRE,
         }
     }
 
@@ -91,6 +95,7 @@ impl Fault for Refusal {
             Why::Name(_) => "Use another name.".into(),
             Why::Range { least, most, .. } => format!("Use a number from {least} to {most}."),
             Why::Empty => "Leave it out, or say what is wanted.".into(),
+            Why::Wire(_) => "Leave it out, or submit the job to a native queue.".into(),
             Why::Limit { limit, of, .. } => {
                 format!("Keep to {limit} {of}; put large data elsewhere and send its address.")
             }

@@ -20,13 +20,19 @@ const SILENCE: Duration = Duration::from_secs(30);
 struct Ear {
     link: Link,
     channel: String,
+    read: fn(&str) -> Option<JobId>,
     open: Option<(MultiplexedConnection, UnboundedReceiver<PushInfo>)>,
     pauses: Pauses,
 }
 
-/// What is published on `channel`. Where that is not possible it is tried again, with growing pauses.
-pub(super) fn cancels(link: Link, channel: String) -> impl Stream<Item = Result<Heard, Error>> + Send {
-    let ear = Ear { link, channel, open: None, pauses: Pauses::default() };
+/// What is published on `channel`; `read` finds the job in a message. Where that is not possible it is tried again, with growing
+/// pauses.
+pub(crate) fn cancels(
+    link: Link,
+    channel: String,
+    read: fn(&str) -> Option<JobId>,
+) -> impl Stream<Item = Result<Heard, Error>> + Send {
+    let ear = Ear { link, channel, read, open: None, pauses: Pauses::default() };
     stream::unfold(ear, async |mut ear| {
         let heard = ear.hear().await;
         Some((heard, ear))
@@ -60,7 +66,7 @@ impl Ear {
                 Some(PushInfo { kind: PushKind::Message, data }) => {
                     // Whoever may publish here may also publish what is no id.
                     let id = data.into_iter().nth(1).and_then(|it| String::from_redis_value(it).ok());
-                    if let Some(id) = id.and_then(|it| it.parse::<JobId>().ok()) {
+                    if let Some(id) = id.and_then(|it| (self.read)(&it)) {
                         return Ok(Heard::Cancel(id));
                     }
                 }

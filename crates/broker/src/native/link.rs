@@ -27,7 +27,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 
 /// A connection that opens itself again. Clones share it.
 #[derive(Clone)]
-pub(super) struct Link {
+pub(crate) struct Link {
     shared: Arc<Shared>,
     /// Whether a call may be carried out twice.
     twice: bool,
