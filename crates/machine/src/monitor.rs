@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use broker::Any;
 use clap::Args;
 use health::{Fleet, Limits, Options, Server};
 use planner::cli::EXIT_CODES;
@@ -44,6 +45,10 @@ pub(crate) fn run(monitor: Monitor) -> ExitCode {
         let io = |it: std::io::Error| {
             vec![Finding::error(Located::nowhere(broker::Error::Unreachable(it.to_string())))]
         };
+        let Any::Native(broker) = &queue.broker else {
+            let other = broker::Error::Wire("the monitor of the TypeScript system shows its own queue");
+            return Err(vec![Finding::error(Located::nowhere(other))]);
+        };
         let server = Server::bind(options).map_err(found)?;
         let (fleet, shown) = watch::channel(Fleet::unknown(&queue.name));
         let server = server.start(shown).map_err(io)?;
@@ -51,7 +56,7 @@ pub(crate) fn run(monitor: Monitor) -> ExitCode {
         let mut term = signal(SignalKind::terminate()).map_err(io)?;
         let mut int = signal(SignalKind::interrupt()).map_err(io)?;
         tokio::select! {
-            () = Fleet::watch(&queue.broker, &queue.name, PERIOD, &fleet) => {}
+            () = Fleet::watch(broker, &queue.name, PERIOD, &fleet) => {}
             _ = term.recv() => {}
             _ = int.recv() => {}
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use broker::{Native, Worker};
+use broker::{Any, Worker};
 use ecosystem::{Ecosystem, Kind};
 use planner::{Redactor, Told};
 use spec::env::EnvSource;
@@ -75,17 +75,32 @@ async fn serve(settings: Settings, jobs: Handle) -> Result<Tally, broker::Error>
     let restart = restart(&settings, &jobs);
     let listener = settings.report.as_deref().and_then(listener);
     let Settings {
-        redis, queue, ids, capabilities, connectors, connector, store, pace, redactor, gpu, ..
+        redis,
+        queue,
+        legacy,
+        ids,
+        capabilities,
+        connectors,
+        connector,
+        store,
+        pace,
+        redactor,
+        gpu,
+        ..
     } = settings;
     let Some(id) = ids.into_iter().next() else { return Ok(Tally::default()) };
     // Before the first claim: what is claimed is finished or handed back.
     let ends = asked_to_end();
-    let broker = Native::connect(redis.expose(), broker::Settings::new(queue)).await?;
+    let broker = Arc::new(match legacy {
+        Some(legacy) => Any::legacy(redis.expose(), legacy).await?,
+        None => Any::native(redis.expose(), broker::Settings::new(queue)).await?,
+    });
+    let worker = Worker::new(id.clone(), capabilities);
     let services = connectors.into_iter();
     let services = services.map(|(connector, slots)| Service { connector, slots, restart: restart.clone() });
     let runner = Runner {
-        broker: Arc::new(broker),
-        worker: Worker::new(id.clone(), capabilities),
+        broker: broker.clone(),
+        worker: worker.clone(),
         services: services.collect(),
         store,
         pace,
@@ -96,7 +111,12 @@ async fn serve(settings: Settings, jobs: Handle) -> Result<Tally, broker::Error>
         listener,
     };
     tracing::info!(worker = %id, connector = runner.connector, "claims jobs");
-    Ok(runner.run(ends).await)
+    let tally = runner.run(ends).await;
+    // What it did is done, whether or not anybody hears that it goes.
+    if let Err(error) = broker.leave(&worker).await {
+        tracing::warn!(%error, "nobody was told that this worker ends");
+    }
+    Ok(tally)
 }
 
 /// Asks the supervisor that started this worker to start its service again. Without one, or if this worker has several

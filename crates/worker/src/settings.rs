@@ -1,11 +1,12 @@
 //! What one worker process is: read from its environment, and complete before the first claim.
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use broker::{Capabilities, QueueName};
+use broker::{Capabilities, QueueName, Wire, legacy};
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
@@ -25,6 +26,8 @@ use crate::redact::Redactor;
 use crate::vars::Vars;
 use crate::watched::Watched;
 
+mod old;
+
 /// The largest outputs of one job together, unless `OUTPUT_LIMIT_MIB` says otherwise.
 const OUTPUT_LIMIT_MIB: u64 = 4096;
 /// Where outputs go, unless `OUTPUT_URL` says otherwise: below the process's directory, which is the machine's workspace.
@@ -36,6 +39,8 @@ pub struct Settings {
     pub redis: Secret<String>,
     /// The queue.
     pub queue: QueueName,
+    /// What takes its place on the wire of the TypeScript system, if that was chosen.
+    pub legacy: Option<legacy::Settings>,
     /// Who it is. Several share a process where a mapping entry says so.
     pub ids: Vec<WorkerId>,
     /// What it has.
@@ -63,8 +68,22 @@ pub struct Settings {
 impl Settings {
     /// Reads everything, or says all that is missing or wrong.
     pub fn read(source: &dyn EnvSource) -> Result<Self, Vec<Finding>> {
+        let old = old::Old(source);
         let mut vars = Vars::new(source);
-        let redis = vars.required_secret("REDIS_URL", "the broker's address");
+        let named = vars.parsed("BROKER", "`native` or `legacy`");
+        if named == Some(Wire::Legacy) {
+            vars.turn_to(&old);
+        }
+        let address = vars.required_secret("REDIS_URL", "the broker's address");
+        let (by_address, url) = Wire::of(address.expose());
+        let (redis, wire) = (Secret::new(url.to_owned()), named.or(by_address).unwrap_or_default());
+        if by_address.is_some_and(|it| it != wire) {
+            vars.together("BROKER", "REDIS_URL", "the address says `legacy+`");
+        }
+        if wire == Wire::Legacy {
+            vars.turn_to(&old);
+        }
+        let legacy = (wire == Wire::Legacy).then(|| legacy(&mut vars)).flatten();
         let queue = vars.parsed("JOB_QUEUE", "the name of a queue").unwrap_or_else(default_queue);
         let ids = ids(&mut vars);
         let capabilities = capabilities(&mut vars);
@@ -82,6 +101,7 @@ impl Settings {
         Ok(Self {
             redis,
             queue,
+            legacy,
             ids,
             capabilities,
             connectors,
@@ -100,6 +120,27 @@ impl Settings {
 /// A file or socket that a variable names.
 fn path(vars: &mut Vars<'_>, name: &str) -> Option<PathBuf> {
     vars.text(name).map(PathBuf::from)
+}
+
+/// What a worker on the wire of the TypeScript system says of itself. Its numbers have the names that they have there.
+fn legacy(vars: &mut Vars<'_>) -> Option<legacy::Settings> {
+    let text = vars.required("MACHINE_ID", "the machine that this worker is of");
+    let machine = text.parse().map_err(|why: spec::ids::NameError| {
+        if !text.is_empty() {
+            vars.wrong("MACHINE_ID", "the name of a machine", why.to_string());
+        }
+    });
+    let timeout = vars.parsed::<NonZeroU32>("JOB_TIMEOUT_MINUTES", "a number of minutes above 0");
+    let poll = vars.parsed::<NonZeroU32>("WORKER_POLL_INTERVAL_MS", "a number of milliseconds above 0");
+    let reap_after = vars.seconds("LEGACY_REAP_AFTER_S");
+    let default = legacy::Settings::new(machine.ok()?);
+    Some(legacy::Settings {
+        timeout: timeout.map_or(default.timeout, |it| Duration::from_mins(it.get().into())),
+        poll_every: poll.map_or(default.poll_every, |it| Duration::from_millis(it.get().into())),
+        reap_after,
+        troubles: Arc::new(|trouble| tracing::warn!("{trouble}")),
+        ..default
+    })
 }
 
 /// The queue of a machine that names none.
@@ -298,7 +339,7 @@ fn bucket(vars: &mut Vars<'_>, url: &Url) -> Made {
 
 fn pace(vars: &mut Vars<'_>) -> Pace {
     let mut pace = Pace::default();
-    let mut set = |name, field: &mut std::time::Duration| {
+    let mut set = |name, field: &mut Duration| {
         if let Some(time) = vars.seconds(name) {
             *field = time;
         }

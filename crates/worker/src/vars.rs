@@ -89,6 +89,11 @@ impl<'a> Vars<'a> {
         Self { source, faults: Vec::new(), secrets: Vec::new() }
     }
 
+    /// Reads from `source` from now on.
+    pub(crate) fn turn_to(&mut self, source: &'a dyn EnvSource) {
+        self.source = source;
+    }
+
     /// The value; set to nothing is not set. `NAME_FILE` may name a file with it.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let value = self.get(&key(name));

@@ -3,6 +3,7 @@
 mod docker;
 mod fault;
 mod host;
+mod legacy;
 mod redis;
 
 use std::fmt::Write as _;
@@ -21,6 +22,9 @@ use crate::say::{Common, world};
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Verb {
+    /// Look at the queue of the TypeScript system instead, at `REDIS_URL` or `HUB_REDIS_URL`; changes nothing there
+    #[arg(long)]
+    legacy: bool,
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
@@ -87,6 +91,9 @@ impl Check {
 }
 
 pub(crate) fn run(verb: &Verb) -> ExitCode {
+    if verb.legacy {
+        return legacy::run(&verb.common);
+    }
     let config = config::load(&verb.which, world());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (checks, findings, redactor) = match (&config, runtime) {

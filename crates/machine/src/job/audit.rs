@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use broker::{Any, Error};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use planner::Told;
 use serde::Serialize;
@@ -29,7 +30,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
     args.at.ask(async |queue| {
         // Drawn on a terminal only.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let audit = queue.broker.audit(|so_far| bar.set_message(looked(so_far))).await;
+        let audit = match &queue.broker {
+            Any::Native(broker) => broker.audit(|so_far| bar.set_message(looked(so_far))).await,
+            Any::Legacy(_) => Err(Error::Wire("only a native queue can be audited")),
+        };
         bar.finish_and_clear();
         let audit = audit.map_err(|it| queue.findings(it))?;
         let verdict = match audit.damaged {

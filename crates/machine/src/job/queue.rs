@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use broker::{Broker as _, Error, JobId, Native, QueueName, Settings, Status};
+use broker::{Any, Broker as _, Error, JobId, QueueName, Settings, Status, Wire, legacy};
 use planner::{Redactor, Told};
 use serde::Serialize;
 use spec::notes::{Code, Exit, Fault, Finding, Located};
@@ -22,13 +22,16 @@ pub(crate) struct At {
     /// The queue; left out, `JOB_QUEUE`, then `jobs`
     #[arg(long, value_name = "NAME")]
     queue: Option<QueueName>,
+    /// `native`, or `legacy` for the queue of the TypeScript system; left out, `BROKER`, then what the address says
+    #[arg(long, value_name = "WIRE")]
+    broker: Option<Wire>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
 /// A queue that was found, and what must not be told of its address.
 pub(crate) struct Queue {
-    pub(crate) broker: Native,
+    pub(crate) broker: Any,
     pub(crate) name: QueueName,
     pub(super) redactor: Redactor,
     /// Where its address comes from.
@@ -39,6 +42,14 @@ pub(crate) struct Queue {
 struct Address {
     url: String,
     from: &'static str,
+}
+
+/// Everything that says which queue is meant.
+struct Meant {
+    name: QueueName,
+    address: Address,
+    /// What takes the place of its name on the wire of the TypeScript system.
+    legacy: Option<legacy::Settings>,
 }
 
 /// Nothing says where the queue is.
@@ -56,6 +67,11 @@ impl Fault for NoAddress {
 }
 
 impl At {
+    /// The queue of the TypeScript system that the environment names.
+    pub(crate) fn legacy(common: Common) -> Self {
+        Self { broker: Some(Wire::Legacy), common, ..Self::default() }
+    }
+
     /// Asks the queue something and prints the answer.
     pub(crate) fn ask<T: Serialize>(
         &self,
@@ -69,7 +85,7 @@ impl At {
         &self,
         ask: impl AsyncFnOnce(&Queue) -> Result<Told<T>, Vec<Finding>>,
     ) -> Told<T> {
-        let (name, address) = match self.read() {
+        let Meant { name, address, legacy } = match self.read() {
             Ok(found) => found,
             Err(findings) => return Told::failed(findings, Redactor::default()),
         };
@@ -78,7 +94,11 @@ impl At {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a thread can wait");
         let answered = runtime.block_on(async {
-            let connected = Native::connect(&address.url, Settings::new(name.clone())).await;
+            let url = Wire::of(&address.url).1;
+            let connected = match legacy {
+                Some(legacy) => Any::legacy(url, legacy).await,
+                None => Any::native(url, Settings::new(name.clone())).await,
+            };
             let broker = connected.map_err(|error| findings(error, Some(&from)))?;
             ask(&Queue { broker, name, redactor: redactor.clone(), from }).await
         });
@@ -86,7 +106,7 @@ impl At {
     }
 
     /// What flags and environment say, or everything that is wrong with them.
-    fn read(&self) -> Result<(QueueName, Address), Vec<Finding>> {
+    fn read(&self) -> Result<Meant, Vec<Finding>> {
         let environment = say::world().environment;
         let mut vars = Vars::new(&*environment);
         let flag = self.redis.clone().map(|url| Address { url, from: "--redis" });
@@ -97,9 +117,16 @@ impl At {
             .or_else(|| variable(&mut vars, "REDIS_URL"))
             .or_else(|| variable(&mut vars, "HUB_REDIS_URL"));
         let queue = self.queue.clone().or_else(|| vars.parsed("JOB_QUEUE", "the name of a queue"));
+        let wire = self.broker.or_else(|| vars.parsed("BROKER", "`native` or `legacy`"));
+        let machine = vars.parsed("MACHINE_ID", "the name of a machine");
         vars.finish()?;
         let address = address.ok_or_else(|| vec![Finding::error(Located::nowhere(NoAddress))])?;
-        Ok((queue.unwrap_or_else(|| "jobs".parse().expect("`jobs` is the name of a queue")), address))
+        let name = queue.unwrap_or_else(|| "jobs".parse().expect("`jobs` is the name of a queue"));
+        let wire = wire.or(Wire::of(&address.url).0).unwrap_or_default();
+        // Nothing that is asked from here is said in the name of a machine.
+        let machine = machine.unwrap_or_else(|| "roster".parse().expect("`roster` is the name of a machine"));
+        let legacy = (wire == Wire::Legacy).then(|| legacy::Settings::new(machine));
+        Ok(Meant { name, address, legacy })
     }
 }
 
@@ -111,7 +138,7 @@ impl Queue {
     }
 
     /// Everything that an error of the broker says.
-    pub(super) fn findings(&self, error: Error) -> Vec<Finding> {
+    pub(crate) fn findings(&self, error: Error) -> Vec<Finding> {
         findings(error, Some(&self.from))
     }
 

@@ -7,6 +7,7 @@ mod command_line;
 mod fleet;
 mod job;
 mod killed;
+mod legacy;
 mod run;
 mod support;
 mod worker;

@@ -169,3 +169,73 @@ fn capabilities_are_what_is_accepted_and_what_else_is_said() {
         @r#"{"services":["simulation"],"hardware":{"gpu_memory_gb":24},"models":{"simulation":"any"}}"#
     );
 }
+
+const LEGACY: [(&str, &str); 5] = [
+    ("BROKER", "legacy"),
+    ("HUB_REDIS_URL", "redis://:canary@hub:6379/0"),
+    ("MACHINE_ID", "m1"),
+    ("WORKER_ID", "m1-worker-comfyui-1"),
+    ("OUTPUT_URL", "file:///tmp"),
+];
+
+fn legacy(more: &[(&str, &str)]) -> Result<Settings, String> {
+    read(&[&LEGACY[..], more].concat())
+}
+
+#[test]
+fn a_worker_of_the_typescript_system_is_replaced_in_its_own_environment() {
+    let settings = legacy(&[
+        ("CONNECTORS", "comfyui"),
+        ("WORKER_BASE_COMFYUI_PORT", "9000"),
+        ("CUDA_VISIBLE_DEVICES", "1"),
+        ("WORKER_RAM_GB", "64"),
+        ("WORKER_GPU_MEMORY_GB", "24"),
+        ("WORKER_WORKFLOW_ID", "wf"),
+        ("JOB_TIMEOUT_MINUTES", "5"),
+        ("WORKER_POLL_INTERVAL_MS", "250"),
+        ("LEGACY_REAP_AFTER_S", "90"),
+    ]);
+    let settings = settings.unwrap_or_else(|it| panic!("{it}"));
+    let told = serde_json::to_string(&settings.capabilities).unwrap();
+    assert_snapshot!(told, @r#"{"services":["comfyui"],"hardware":{"gpu_memory_gb":24,"ram_gb":64},"workflow":"wf"}"#);
+    let numbers = settings.legacy.unwrap();
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!((numbers.machine.as_str(), numbers.timeout), ("m1", seconds(300)));
+    assert_eq!((numbers.poll_every.as_millis(), numbers.reap_after), (250, Some(seconds(90))));
+    assert_eq!(settings.redis.expose(), "redis://:canary@hub:6379/0");
+
+    // Ours stand above theirs.
+    let own = [
+        ("CONNECTORS", "comfyui"),
+        ("ACCEPTS", "simulation"),
+        ("CONNECTOR", "simulation"),
+        ("REDIS_URL", "redis://own"),
+    ];
+    let settings = legacy(&own).unwrap_or_else(|it| panic!("{it}"));
+    assert_eq!((settings.redis.expose().as_str(), settings.connectors.len()), ("redis://own", 1));
+    assert!(settings.capabilities.services.contains("simulation"));
+}
+
+#[test]
+fn an_old_host_is_an_address_and_an_address_may_say_its_wire() {
+    let rest =
+        [("CONNECTORS", "mock"), ("MACHINE_ID", "m1"), ("WORKER_ID", "w"), ("OUTPUT_URL", "file:///tmp")];
+    let host = [&rest[..], &[("BROKER", "legacy"), ("WORKER_REDIS_API_HOST", "hub")]].concat();
+    assert_eq!(read(&host).unwrap_or_else(|it| panic!("{it}")).redis.expose(), "redis://hub:6379");
+    let address = [&rest[..], &[("REDIS_URL", "legacy+redis://hub")]].concat();
+    let settings = read(&address).unwrap_or_else(|it| panic!("{it}"));
+    assert_eq!((settings.redis.expose().as_str(), settings.legacy.is_some()), ("redis://hub", true));
+    assert!(with(&[]).unwrap_or_else(|it| panic!("{it}")).legacy.is_none());
+}
+
+#[test]
+fn what_contradicts_itself_about_the_wire_is_told() {
+    let both = [("BROKER", "native"), ("REDIS_URL", "legacy+redis://hub")];
+    let rest: Vec<_> = WHOLE.into_iter().filter(|it| it.0 != "REDIS_URL").collect();
+    assert_snapshot!(read(&[&rest[..], &both].concat()).err().unwrap(), @"WORKER003 `BROKER` and `REDIS_URL` do not go together: the address says `legacy+`; unset `BROKER` or `REDIS_URL`");
+    assert_snapshot!(with(&[("BROKER", "legacy"), ("JOB_TIMEOUT_MINUTES", "0")]).err().unwrap(), @r"
+    WORKER001 `MACHINE_ID` is not set: the machine that this worker is of; set `MACHINE_ID`, or `MACHINE_ID_FILE` to a file that holds it
+    WORKER002 `JOB_TIMEOUT_MINUTES` is not a number of minutes above 0: number would be zero for non-zero type; set `JOB_TIMEOUT_MINUTES` to a number of minutes above 0
+    ");
+    assert_snapshot!(with(&[("BROKER", "redis")]).err().unwrap(), @"WORKER002 `BROKER` is not `native` or `legacy`: there are `native` and `legacy`; set `BROKER` to `native` or `legacy`");
+}
