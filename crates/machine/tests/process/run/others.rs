@@ -53,3 +53,27 @@ fn a_monitor_shows_every_machine_of_its_queue_and_that_one_has_fallen_silent() {
     until("it is silent", || members().first().is_some_and(|it| it["silent"] == true));
     assert_eq!(monitor.stop().0, Some(0));
 }
+
+#[tokio::test]
+async fn a_machine_needs_no_more_of_redis_than_the_two_pages_say() {
+    let mut machine = Machine::new();
+    machine.redis.start();
+    let (broker, health) =
+        (include_str!("../../../../../docs/broker.md"), include_str!("../../../../../docs/health.md"));
+    let worker = broker.lines().find_map(|it| it.strip_prefix("ACL SETUSER worker on >PASSWORD ")).unwrap();
+    let machines = health.split('`').find(|it| it.starts_with("&machine:status:*")).unwrap();
+    let mut rules = vec!["ACL", "SETUSER", "machine", "on", ">opensesame"];
+    rules.extend(worker.split(' ').chain(machines.split(' ')));
+    assert_eq!(machine.redis.cli(&rules).trim(), "OK");
+    let url = machine.redis.url().replace("//", "//machine:opensesame@");
+    let mut command = machine.command("run --json");
+    command.env("REDIS_URL", url).env("MACHINE_STATUS_INTERVAL_S", "1");
+    let mut up = Fleet::spawned(command);
+    machine.wait_ready();
+    let broker = machine.redis.broker().await;
+    let id = submit(&broker, 20).await;
+    wait_for(&broker, &id, |it| it.result.is_some()).await;
+    assert_eq!(up.stop().0, Some(0));
+    assert_eq!(machine.redis.cli(&["ACL", "LOG"]).trim(), "");
+    assert_eq!(machine.redis.cli(&["EXISTS", "{jobs}:machine:simulation"]).trim(), "0", "it said farewell");
+}
