@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::Deserialize;
 use spec::ids::{MachineId, WorkerId};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -27,8 +28,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where what is told goes. Redis, or a list in a test.
 pub trait Wire: Send + Sync {
-    /// Writes the records and sends the message; if the machine is leaving, removes the records instead.
-    fn send<'a>(&'a self, post: &'a Post) -> BoxFuture<'a, Result<(), String>>;
+    /// Writes the records and sends the message; if the machine is leaving, removes the records instead. What was kept
+    /// of the machine before is the answer.
+    fn send<'a>(&'a self, post: &'a Post) -> BoxFuture<'a, Result<Option<String>, String>>;
 }
 
 /// One word of the machine.
@@ -61,6 +63,8 @@ pub struct Publisher {
     pub period: Duration,
     /// The address of the health server, for those who watch: `http://localhost:9090/health`.
     pub health_url: String,
+    /// Is told once of each other machine that speaks under this one's name while it does, and when that one was started.
+    pub namesake: Box<dyn Fn(Millis) + Send + Sync>,
 }
 
 impl Publisher {
@@ -71,7 +75,7 @@ impl Publisher {
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let speak = async {
             let mut shown = self.board.watch();
-            let (mut told, mut ready) = (None, false);
+            let (mut told, mut ready, mut known) = (None, false, None);
             loop {
                 let now = shown.borrow_and_update().clone();
                 let update = match &told {
@@ -79,7 +83,16 @@ impl Publisher {
                     Some(told) if *told != shape::said(&now) => Update::EventDriven,
                     _ => Update::Periodic,
                 };
-                let sent = self.send(&now, update).await;
+                let before = self.send(&now, update).await;
+                let sent = before.is_ok();
+                if let Ok(Some(other)) = before
+                    && other != now.facts.machine.started
+                    // What is there at first may be of an earlier life.
+                    && told.is_some()
+                    && known.replace(other) != Some(other)
+                {
+                    (self.namesake)(other);
+                }
                 if sent {
                     ready |= update == Update::MachineReady;
                     told = Some(shape::said(&now));
@@ -108,10 +121,12 @@ impl Publisher {
             () = stop => {}
             () = speak => {}
         }
-        self.send(&self.board.latest(), Update::Shutdown).await;
+        // There is nobody left to be told that it failed.
+        let _ = self.send(&self.board.latest(), Update::Shutdown).await;
     }
 
-    async fn send(&self, now: &Snapshot, update: Update) -> bool {
+    /// When the machine was started whose word was there before.
+    async fn send(&self, now: &Snapshot, update: Update) -> Result<Option<Millis>, ()> {
         let page = now.pages.status.get_or_init(|| Page::of(&now.status()));
         let post = Post {
             machine: now.facts.machine.id.clone(),
@@ -123,10 +138,24 @@ impl Publisher {
             lease: 3 * self.period,
         };
         let sent = timeout(PATIENCE, self.wire.send(&post)).await;
-        let sent = matches!(sent, Ok(Ok(())));
-        self.board.meters.lease(sent);
-        sent
+        let sent = sent.ok().and_then(Result::ok);
+        self.board.meters.lease(sent.is_some());
+        Ok(sent.ok_or(())?.and_then(|it| started(&it)))
     }
+}
+
+/// When the machine of a record was started.
+fn started(status: &str) -> Option<Millis> {
+    #[derive(Deserialize)]
+    struct Status {
+        machine: Machine,
+    }
+    #[derive(Deserialize)]
+    struct Machine {
+        started: Millis,
+    }
+    // A record of another version may have another form.
+    serde_json::from_str(status).ok().map(|it: Status| it.machine.started)
 }
 
 #[cfg(test)]

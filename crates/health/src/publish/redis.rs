@@ -36,7 +36,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> RedisWire<C> {
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync> Wire for RedisWire<C> {
-    fn send<'a>(&'a self, post: &'a Post) -> BoxFuture<'a, Result<(), String>> {
+    fn send<'a>(&'a self, post: &'a Post) -> BoxFuture<'a, Result<Option<String>, String>> {
         Box::pin(async move {
             let machines = machines_key(&self.queue);
             let machine = machine_key(&self.queue, post.machine.as_str());
@@ -44,13 +44,13 @@ impl<C: ConnectionLike + Clone + Send + Sync> Wire for RedisWire<C> {
             let lease = u64::try_from(post.lease.as_millis()).unwrap_or(u64::MAX);
             let mut pipe = redis::pipe();
             if post.update == Update::Shutdown {
-                pipe.cmd("UNLINK").arg(&machine);
+                pipe.cmd("GET").arg(&machine).cmd("UNLINK").arg(&machine);
                 for (id, _) in &post.workers {
                     pipe.arg(worker(id));
                 }
                 pipe.ignore().cmd("ZREM").arg(&machines).arg(post.machine.as_str()).ignore();
             } else {
-                pipe.cmd("SET").arg(&machine).arg(&post.status).arg("PX").arg(lease).ignore();
+                pipe.cmd("SET").arg(&machine).arg(&post.status).arg("PX").arg(lease).arg("GET");
                 pipe.cmd("ZADD").arg(&machines).arg(post.at).arg(post.machine.as_str()).ignore();
                 let before = post.at.saturating_sub(FORGOTTEN);
                 pipe.cmd("ZREMRANGEBYSCORE").arg(&machines).arg("-inf").arg(before).ignore();
@@ -61,8 +61,9 @@ impl<C: ConnectionLike + Clone + Send + Sync> Wire for RedisWire<C> {
                 }
             }
             pipe.cmd("PUBLISH").arg(format!("machine:status:{}", post.machine)).arg(&post.message).ignore();
-            let done: redis::RedisResult<()> = pipe.query_async(&mut self.connection.clone()).await;
-            done.map_err(|it| it.to_string())
+            let done: redis::RedisResult<(Option<String>,)> =
+                pipe.query_async(&mut self.connection.clone()).await;
+            done.map(|it| it.0).map_err(|it| it.to_string())
         })
     }
 }

@@ -12,14 +12,14 @@ struct Kept {
 }
 
 impl Wire for Kept {
-    fn send<'a>(&'a self, post: &'a Post) -> BoxFuture<'a, Result<(), String>> {
+    fn send<'a>(&'a self, post: &'a Post) -> BoxFuture<'a, Result<Option<String>, String>> {
         let mut refuses = self.refuses.lock().unwrap();
         let refused = *refuses > 0;
         *refuses = refuses.saturating_sub(1);
         if !refused {
             self.posts.lock().unwrap().push((Instant::now(), post.clone()));
         }
-        Box::pin(async move { if refused { Err("no".into()) } else { Ok(()) } })
+        Box::pin(async move { if refused { Err("no".into()) } else { Ok(None) } })
     }
 }
 
@@ -41,6 +41,7 @@ async fn told(refuses: usize, story: impl AsyncFnOnce(&Board)) -> Vec<(f64, Upda
         wire: wire.clone(),
         period: Publisher::PERIOD,
         health_url: "http://localhost:9090/health".into(),
+        namesake: Box::new(|it| panic!("{it}")),
     };
     let began = Instant::now();
     publisher.run(story(&board)).await;

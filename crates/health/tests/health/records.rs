@@ -59,6 +59,11 @@ impl Drop for Redis {
     }
 }
 
+/// Of a machine that has its name to itself.
+fn alone() -> Box<dyn Fn(u64) + Send + Sync> {
+    Box::new(|it| panic!("another one was started at {it}"))
+}
+
 #[tokio::test]
 async fn a_machine_is_seen_by_monitors_and_by_its_fleet_until_it_leaves() {
     let Some(redis) = Redis::start().await else { return };
@@ -75,6 +80,7 @@ async fn a_machine_is_seen_by_monitors_and_by_its_fleet_until_it_leaves() {
         wire: Arc::new(RedisWire::new(broker.connection(), queue.clone())),
         period: Duration::from_millis(400),
         health_url: "http://localhost:9090/health".into(),
+        namesake: alone(),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let told = async {
@@ -119,7 +125,13 @@ async fn a_machine_that_is_killed_is_silent_once_its_lease_has_run_out() {
     let broker = Native::connect(&redis.url(), Settings::new(queue.clone())).await.unwrap();
     let wire = Arc::new(RedisWire::new(broker.connection(), queue.clone()));
     let period = Duration::from_millis(200);
-    let publisher = Publisher { board: Board::new(machine()), wire, period, health_url: String::new() };
+    let publisher = Publisher {
+        board: Board::new(machine()),
+        wire,
+        period,
+        health_url: String::new(),
+        namesake: alone(),
+    };
     let running = tokio::spawn(async move { publisher.run(std::future::pending()).await });
     let silent = async |wanted: &[bool]| {
         let end = std::time::Instant::now() + LONG;
@@ -136,4 +148,41 @@ async fn a_machine_that_is_killed_is_silent_once_its_lease_has_run_out() {
     silent(&[false]).await;
     running.abort();
     silent(&[true]).await;
+}
+
+#[tokio::test]
+async fn two_machines_of_one_name_are_told_of_each_other_and_one_that_was_killed_is_not_taken_for_another() {
+    let Some(redis) = Redis::start().await else { return };
+    let queue: broker::QueueName = "jobs".parse().unwrap();
+    let broker = Native::connect(&redis.url(), Settings::new(queue.clone())).await.unwrap();
+    let wire = Arc::new(RedisWire::new(broker.connection(), queue.clone()));
+    let speaks = |started: u64| {
+        let mut facts = machine();
+        facts.machine.started = started;
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        let publisher = Publisher {
+            board: Board::new(facts),
+            wire: wire.clone(),
+            period: Duration::from_millis(50),
+            health_url: String::new(),
+            namesake: Box::new(move |it| tell.send(it).unwrap()),
+        };
+        (tokio::spawn(async move { publisher.run(std::future::pending()).await }), told)
+    };
+    let record = async |started: u64| loop {
+        let text: Option<String> = redis.ask(&["GET", "{jobs}:machine:gpu-box-1"]).await;
+        if text.is_some_and(|it| it.contains(&format!("\"started\":{started}"))) {
+            return;
+        }
+    };
+    let (killed, mut nobody) = speaks(1_000);
+    record(1_000).await;
+    killed.abort();
+    let (_first, mut of_first) = speaks(2_000);
+    record(2_000).await;
+    assert!(nobody.recv().await.is_none());
+    let (_second, mut of_second) = speaks(3_000);
+    let told = tokio::time::timeout(LONG, async { (of_first.recv().await, of_second.recv().await) });
+    assert_eq!(told.await.unwrap(), (Some(3_000), Some(2_000)));
+    assert!(of_first.try_recv().is_err(), "once is enough");
 }
