@@ -45,7 +45,7 @@ const STEPS: &[Step] = &[
             "--bin",
             "xtask",
             "--features",
-            "xtask/e2e",
+            "xtask/e2e,roster-machine/otlp",
             "--locked",
             "--no-fail-fast",
         ]),
@@ -57,7 +57,7 @@ const STEPS: &[Step] = &[
             "--workspace",
             "--all-targets",
             "--features",
-            "xtask/e2e",
+            "xtask/e2e,roster-machine/otlp",
             "--locked",
             "--",
             "-D",
@@ -87,7 +87,14 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "doc",
-        act: Act::Cargo(&["doc", "--workspace", "--no-deps", "--features", "xtask/e2e", "--locked"]),
+        act: Act::Cargo(&[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--features",
+            "xtask/e2e,roster-machine/otlp",
+            "--locked",
+        ]),
     },
 ];
 

@@ -11,6 +11,7 @@ mod config;
 mod doctor;
 mod fleet;
 mod job;
+mod log;
 mod monitor;
 mod run;
 mod say;

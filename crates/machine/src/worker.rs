@@ -9,15 +9,14 @@ use std::sync::Arc;
 use broker::{Any, Worker};
 use ecosystem::{Ecosystem, Kind};
 use planner::{Redactor, Told};
-use spec::env::EnvSource;
 use spec::notes::{Exit, Fault as _, Finding, Located};
 use supervisor::control::Client;
 use supervisor::control::protocol::{Request, Which};
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::Level;
 use worker::{Listener, Restart, Runner, Service, Settings, Tally};
 
+use crate::log::Log;
 use crate::say::{self, Common};
 
 /// `CONNECTOR`, `ACCEPTS`, `WORKER_ID`, `SERVICE_URL`, `REDIS_URL` and what the connector takes say what it does.
@@ -35,7 +34,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let told = match Settings::read(&*environment) {
         Err(findings) => Told::failed(findings, Redactor::default()),
         Ok(settings) => {
-            log(&*environment);
+            let _log = Log::begin(&*environment);
             work(settings)
         }
     };
@@ -191,14 +190,6 @@ fn asked_to_end() -> impl Future<Output = ()> {
             _ = int.recv() => {}
         }
     }
-}
-
-/// Lines on standard error; the supervisor adds the time.
-fn log(environment: &dyn EnvSource) {
-    let key = "LOG_LEVEL".parse().expect("`LOG_LEVEL` is the name of a variable");
-    let level = environment.get(&key).ok().flatten().and_then(|it| it.parse().ok()).unwrap_or(Level::INFO);
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time();
-    lines.with_writer(std::io::stderr).with_ansi(false).init();
 }
 
 #[cfg(test)]

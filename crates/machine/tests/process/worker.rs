@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 use super::support::told;
 
+mod spans;
+
 /// For what should take a moment.
 const PATIENCE: Duration = Duration::from_mins(1);
 
