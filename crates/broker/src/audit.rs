@@ -42,12 +42,16 @@ impl Audit {
 /// One thing that is not as it has to be. Keys are named without the queue's prefix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
-    /// A job that is in no place, in several, or in one that its hash does not name.
-    #[error("job `{id}` is {stage} by its hash and belongs in {}, but is in {}", sets(belongs), sets(found))]
+    /// A job that is in no place, in several, or in one that its record does not name.
+    #[error(
+        "job `{id}` is {stage} by its record and belongs in {}, but is in {}",
+        sets(belongs),
+        sets(found)
+    )]
     Place {
         /// The job.
         id: String,
-        /// Its state, as its hash says.
+        /// Its state, as its record says.
         stage: Stage,
         /// The sets that it has to be in: one; two if it runs under a limit key; none if it is finished.
         belongs: Vec<String>,
@@ -68,8 +72,8 @@ pub enum Damage {
         /// The job.
         id: String,
     },
-    /// A date or rank of a job that its hash and its set do not agree on.
-    #[error("job `{id}` is in `{set}` at {placed}, but its hash says {said}")]
+    /// A date or rank of a job that its record and its set do not agree on.
+    #[error("job `{id}` is in `{set}` at {placed}, but its record says {said}")]
     Score {
         /// The job.
         id: String,
@@ -77,27 +81,27 @@ pub enum Damage {
         set: String,
         /// Its score there.
         placed: String,
-        /// What the hash says.
+        /// What the record says.
         said: String,
     },
     /// A document that is not the one whose bytes were counted.
-    #[error("the document of job `{id}` has {found} bytes, but its hash says {said}")]
+    #[error("the document of job `{id}` has {found} bytes, but its record says {said}")]
     Document {
         /// The job.
         id: String,
         /// Its bytes; 0 if it is gone.
         found: u64,
-        /// What the hash says.
+        /// What the record says.
         said: u64,
     },
-    /// A hash without a document.
-    #[error("job `{id}` has a hash, but no document")]
+    /// A record without a document.
+    #[error("job `{id}` has a record, but no document")]
     Orphan {
         /// The job.
         id: String,
     },
     /// A job that has ended and will never be forgotten.
-    #[error("job `{id}` is {}, but its hash does not expire", .stage.word())]
+    #[error("job `{id}` is {}, but its record does not expire", .stage.word())]
     Endless {
         /// The job.
         id: String,

@@ -149,7 +149,7 @@ pub const DAMAGE: Code = Code {
     exit: Exit::Changes,
     explanation: "\
 Every job that is not finished is in exactly one place: its line, the leases, the delayed jobs or one set of dead jobs, as
-its hash says; and the bytes of all unfinished jobs are what `m` says. The scripts change all of it at once, so only
+its record says; and the bytes of all unfinished jobs are what `m` says. The scripts change all of it at once, so only
 something else can break this: a key that was deleted or evicted (`maxmemory-policy` has to be `noeviction`), a restore
 of some keys, another program.
 `ZREM {jobs}:l ID` by hand breaks the rule: nobody returns that job when its worker is lost.

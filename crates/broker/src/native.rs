@@ -36,6 +36,7 @@ pub(crate) mod link;
 mod list;
 mod look;
 mod meet;
+mod record;
 mod scripts;
 mod server;
 mod submit;
@@ -134,10 +135,10 @@ impl Native {
     async fn readable(&self, worker: &Worker, parts: &[String]) -> Result<Vec<Claim>, Error> {
         let (mut claims, mut unreadable) = (Vec::new(), Vec::new());
         for parts in parts.chunks_exact(wire::CLAIM) {
-            match wire::claim(&parts[0], &parts[1]) {
+            match wire::claim(&parts[0], &parts[1], &parts[2]) {
                 Ok(claim) => claims.push(claim),
                 Err(error) => {
-                    let ticket = wire::ticket(&parts[0])?;
+                    let ticket = wire::ticket(&parts[0], &parts[1])?;
                     let message = error.to_string();
                     unreadable.push((ticket, Outcome::Failure { retryable: false, message }));
                 }

@@ -4,6 +4,7 @@
 use redis::Value;
 
 use super::Native;
+use super::record::{self, Record};
 use super::wire::{self, Head, value};
 use crate::audit::{Audit, Damage};
 use crate::error::Error;
@@ -15,8 +16,6 @@ mod bytes;
 const READ: usize = 100;
 /// The sets that every job is looked for in. Those of one line, group or limit key come to them.
 const SETS: [&str; 5] = ["l", "d", "x:permanent", "x:attempts", "x:crashes"];
-/// What is read of a hash.
-const FIELDS: [&str; 5] = ["s", "K", "u", "b", "f"];
 /// How often a job that looks wrong is looked at. One that is never the same twice is alive.
 const LOOKS: usize = 10;
 
@@ -24,20 +23,20 @@ const LOOKS: usize = 10;
 #[derive(PartialEq)]
 struct Seen {
     id: String,
-    /// The fields of its hash.
-    hash: Vec<Option<String>>,
+    /// The first line of its record, and more; empty if it has none.
+    record: String,
     /// The first line of what `b:<job>` holds, and more; empty if there is no such key.
     body: String,
     /// The bytes of all of it.
     length: u64,
-    /// Whether hash and body have an end: 0; -1 if they have none, -2 if they are not there.
+    /// Whether record and body have an end: 0; -1 if they have none, -2 if they are not there.
     ttls: [i64; 2],
     /// The sets that it is in, with its score there.
     found: Vec<(String, String)>,
 }
 
 impl Native {
-    /// Checks that each job is in exactly one state, as its hash says, and that the bytes of all unfinished jobs are what
+    /// Checks that each job is in exactly one state, as its record says, and that the bytes of all unfinished jobs are what
     /// is written down. `told` is called with what was found so far, page by page. Only reads: safe at any time, on
     /// any queue, as slow as it has keys.
     ///
@@ -113,8 +112,9 @@ impl Native {
     async fn see(&self, jobs: &[(&String, Vec<String>)]) -> Result<Vec<Seen>, Error> {
         let mut pipe = redis::pipe();
         for (id, sets) in jobs {
-            let (hash, body) = (self.key(format_args!("j:{id}")), self.key(format_args!("b:{id}")));
-            pipe.cmd("HMGET").arg(&hash).arg(&FIELDS).cmd("PTTL").arg(&hash).cmd("PTTL").arg(&body);
+            let (record, body) = (self.key(format_args!("j:{id}")), self.key(format_args!("b:{id}")));
+            pipe.cmd("GETRANGE").arg(&record).arg(0).arg(record::SHORT);
+            pipe.cmd("PTTL").arg(&record).cmd("PTTL").arg(&body);
             pipe.cmd("STRLEN").arg(&body).cmd("GETRANGE").arg(&body).arg(0).arg(wire::HEAD);
             for set in sets {
                 pipe.cmd(if set.starts_with("r:") { "SISMEMBER" } else { "ZSCORE" })
@@ -127,11 +127,11 @@ impl Native {
         let mut seen = Vec::new();
         for (id, sets) in jobs {
             let mut next = || answers.next().unwrap_or(Value::Nil);
-            let hash = value(next(), id)?;
+            let record = text(next(), id)?;
             // How long is of no interest, and different each time.
             let ttls = [value::<i64>(next(), id)?.min(0), value::<i64>(next(), id)?.min(0)];
             let length = value(next(), id)?;
-            let body: Vec<u8> = value(next(), id)?;
+            let body = text(next(), id)?;
             let mut found = Vec::new();
             for set in sets {
                 // A set without scores answers 1 or 0.
@@ -139,19 +139,18 @@ impl Native {
                 let score = score.filter(|it| !set.starts_with("r:") || it == "1");
                 found.extend(score.map(|it| (set.clone(), it)));
             }
-            let body = String::from_utf8_lossy(&body).into_owned();
-            seen.push(Seen { id: (*id).clone(), hash, body, length, ttls, found });
+            seen.push(Seen { id: (*id).clone(), record, body, length, ttls, found });
         }
         Ok(seen)
     }
 
-    /// Hashes whose job is gone.
+    /// Records whose job is gone.
     async fn orphans(&self, ids: &[String], audit: &mut Audit) -> Result<(), Error> {
         let mut pipe = redis::pipe();
         for id in ids {
-            let (hash, body) = (self.key(format_args!("j:{id}")), self.key(format_args!("b:{id}")));
+            let (record, body) = (self.key(format_args!("j:{id}")), self.key(format_args!("b:{id}")));
             // One that is about to be forgotten has an end of its own. Before and after: a job can begin or end between.
-            pipe.cmd("PTTL").arg(&hash).cmd("EXISTS").arg(&body).cmd("PTTL").arg(&hash);
+            pipe.cmd("PTTL").arg(&record).cmd("EXISTS").arg(&body).cmd("PTTL").arg(&record);
         }
         let told: Vec<i64> = pipe.query_async(&mut self.connection.clone()).await?;
         for (id, _) in ids.iter().zip(told.chunks_exact(3)).filter(|(_, told)| *told == [-1, 0, -1]) {
@@ -181,13 +180,15 @@ impl Native {
                 let bodies = self.bodies(ids).await?;
                 let mut pipe = redis::pipe();
                 for id in ids {
-                    pipe.cmd("HMGET").arg(self.key(format_args!("j:{id}"))).arg(&FIELDS);
+                    pipe.cmd("GETRANGE").arg(self.key(format_args!("j:{id}"))).arg(0).arg(record::SHORT);
                 }
-                let hashes: Vec<Vec<Option<String>>> = pipe.query_async(&mut self.connection.clone()).await?;
-                let wrong = |(hash, body): (&Vec<_>, &String)| {
-                    place(hash, body).is_none_or(|(_, belongs)| belongs.iter().all(|it| it != set))
+                let records: Vec<Value> = pipe.query_async(&mut self.connection.clone()).await?;
+                let records: Result<Vec<_>, _> = records.into_iter().map(|it| text(it, "j")).collect();
+                let records = records?;
+                let wrong = |(record, body): (&String, &String)| {
+                    place(record, body).is_none_or(|(_, belongs)| belongs.iter().all(|it| it != set))
                 };
-                let wrong = ids.iter().zip(hashes.iter().zip(&bodies)).filter(|(_, it)| wrong(*it));
+                let wrong = ids.iter().zip(records.iter().zip(&bodies)).filter(|(_, it)| wrong(*it));
                 let wrong: Vec<_> = wrong.map(|(id, _)| id.clone()).collect();
                 if !wrong.is_empty() {
                     self.examine(&wrong, Some(set), audit).await?;
@@ -216,23 +217,27 @@ fn sets_of(body: &str, also: Option<&str>) -> Vec<String> {
     sets
 }
 
+/// Text that may be cut in the middle of a character.
+fn text(bytes: Value, key: &str) -> Result<String, Error> {
+    Ok(String::from_utf8_lossy(&value::<Vec<u8>>(bytes, key)?).into_owned())
+}
+
 /// The state of a job and the sets that it belongs to; `None` if it says none that we know.
-fn place(hash: &[Option<String>], body: &str) -> Option<(Stage, Vec<String>)> {
-    let head = Head::of(body, "").ok()?;
-    let [state, kind, ..] = hash else { return None };
-    Some(match state.as_deref().unwrap_or("w") {
-        "d" => (Stage::Delayed, vec!["d".into()]),
-        "r" => {
+fn place(record: &str, body: &str) -> Option<(Stage, Vec<String>)> {
+    let (record, head) = (Record::of(record, "").ok()?, Head::of(body, "").ok()?);
+    Some(match record.state {
+        'd' => (Stage::Delayed, vec!["d".into()]),
+        'r' => {
             let running = head.limit_key.map(|key| format!("r:{key}"));
             (Stage::Running, [String::from("l")].into_iter().chain(running).collect())
         }
-        "w" => match head.limit_key {
+        'w' => match head.limit_key {
             Some(key) => (Stage::Waiting, vec![format!("g:{key}:{}", head.signature)]),
             None => (Stage::Waiting, vec![format!("w:{}", head.signature)]),
         },
-        "X" => (Stage::Dead, vec![format!("x:{}", kind.as_deref()?)]),
-        "S" => (Stage::Succeeded, vec![]),
-        "C" => (Stage::Cancelled, vec![]),
+        'X' => (Stage::Dead, vec![format!("x:{}", record.who)]),
+        'S' => (Stage::Succeeded, vec![]),
+        'C' => (Stage::Cancelled, vec![]),
         _ => return None,
     })
 }
@@ -246,17 +251,18 @@ fn judge(seen: &Seen) -> Vec<Damage> {
         let stays = found.iter().all(|set| set.starts_with("x:"));
         return if stays { vec![] } else { vec![Damage::Ghost { id: id(), found }] };
     }
-    let Some((stage, belongs)) = place(&seen.hash, &seen.body) else {
+    let told = (Record::of(&seen.record, ""), Head::of(&seen.body, ""), place(&seen.record, &seen.body));
+    let (Ok(record), Ok(head), Some((stage, belongs))) = told else {
         return vec![Damage::Unreadable { id: id() }];
     };
-    let (mut damage, head) = (Vec::new(), Head::of(&seen.body, ""));
+    let mut damage = Vec::new();
     let placed = found.len() == belongs.len() && found.iter().all(|it| belongs.contains(it));
     if !placed {
         damage.push(Damage::Place { id: id(), stage, belongs, found });
-    } else if let (Some((set, score)), Ok(head)) = (seen.found.first(), &head) {
+    } else if let Some((set, score)) = seen.found.first() {
         let said = match stage {
             Stage::Waiting => Some(head.score.to_string()),
-            Stage::Running | Stage::Delayed => seen.hash[2].clone(),
+            Stage::Running | Stage::Delayed => Some(record.at.to_string()),
             Stage::Dead | Stage::Succeeded | Stage::Cancelled => None,
         };
         let differs = |said: &String| said.parse::<f64>().ok() != score.parse().ok();
@@ -268,13 +274,10 @@ fn judge(seen: &Seen) -> Vec<Damage> {
     if ended && seen.ttls.contains(&-1) {
         damage.push(Damage::Endless { id: id(), stage });
     }
-    // Before its first claim nobody has written the bytes down.
-    let said = seen.hash[3].as_deref().and_then(|it| it.parse::<u64>().ok());
-    if let (false, Some(said), Ok(head)) = (ended, said, head) {
-        let found = seen.length - head.length as u64;
-        if found != said {
-            damage.push(Damage::Document { id: id(), found, said });
-        }
+    // A job without a record has it written down nowhere.
+    let (found, said) = (seen.length - head.length as u64, record.bytes);
+    if !ended && !seen.record.is_empty() && found != said {
+        damage.push(Damage::Document { id: id(), found, said });
     }
     damage
 }

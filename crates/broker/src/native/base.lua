@@ -3,4 +3,6 @@
 -- loop has a cap: no call takes longer when more jobs wait.
 local Q = KEYS[1]
 local META, LEASES = Q .. 'm', Q .. 'l'
+local JOB, BODY = Q .. 'j:', Q .. 'b:'
+-- Numbers as arguments of commands are printed with 17 digits, which takes longer than the command: so strings, where they can be.
 local call, text, find = redis.call, string.format, string.find

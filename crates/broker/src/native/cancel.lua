@@ -3,8 +3,8 @@ local id = ARGV[2]
 local j, h = look(id), lines().head(id)
 if not h then return 'unknown' end
 if j.state == 'r' then
-  call('HSET', Q .. 'j:' .. id, 'x', '1')
-  call('HDEL', Q .. 'j:' .. id, 'L')
+  mark(j, 'x')
+  keep(j)
   call('PUBLISH', Q .. 'cancel', id)
   return 'asked'
 end
@@ -23,7 +23,6 @@ elseif h.key then
 else
   call('ZREM', Q .. 'w:' .. h.sig, id)
 end
-j.ttl, j.bytes = h.ttl, call('STRLEN', Q .. 'b:' .. id) - h.length
-cancelled(j)
+cancelled(j.state and j or lines().fresh(id, h))
 settle()
 return 'cancelled'

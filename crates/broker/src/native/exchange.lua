@@ -2,8 +2,8 @@
 -- wait, how many ask, then (worker, most) of each; of each job done: id, fence, outcome (S succeeded, F failed, P failed for
 -- good, H handed back, X stopped), text (the result or the message). Claims go to the first until it has its most, and so on.
 -- Returns a line, `<milliseconds until something happens by itself, 0 to ask again at once, -1 for nothing> <for each done 1 or
--- 0>`; then of each claim a line, `<id> <fence> <attempts> <crashes> <until> <deadline>`, and the document with its head. Where the
--- class has signatures to judge, ` <number up to which it has> <and will have>` ends the first line, and of each of them the id and
+-- 0>`; then of each claim the id, the first line of its record, and the document with its head. Where the class has signatures
+-- to judge, ` <number up to which it has> <and will have>` ends the first line, and of each of them the id and
 -- the document, or a job of it, follow instead.
 --
 -- A job is done by one call of this, or by a part of one, so what most calls do is written out here in one go: making and
@@ -19,33 +19,39 @@ local weight, events, R, stamp, woken = 0, {}, nil, text('%d', now), flags == '1
 local m = call('HMGET', META, 'bytes', 'fence', 'sweep', 'news', 'c:' .. class)
 local news = m[4] or '0'
 
-local heard, over = '', {}
-for at = 6 + 2 * asks, #argv, 4 do
-  local id, ticket, outcome, said = argv[at], argv[at + 1], argv[at + 2], argv[at + 3]
-  local hash = Q .. 'j:' .. id
-  local j = call('HMGET', hash, 's', 'f', 'L', 'b')
-  if j[1] == 'r' and j[2] == ticket then
-    heard = heard .. '1'
-    over[#over + 1] = id
-    local ttl = j[3]
-    if outcome ~= 'S' or not ttl or ttl == '0' then
-      R = R or rare(now)
-      R.finish(id, outcome, said)
-    else
+local heard, over, first = {}, {}, 6 + 2 * asks
+if argv[first] then
+  local keys = {}
+  for at = first, #argv, 4 do keys[#keys + 1] = JOB .. argv[at] end
+  local records, at = call('MGET', unpack(keys)), first
+  -- The life of the last result, and when it ends.
+  local life, ends
+  for n, key in ipairs(keys) do
+    local id, ticket, outcome, said = argv[at], argv[at + 1], argv[at + 2], argv[at + 3]
+    at = at + 4
+    -- Most ends: of a job without marks that has never failed and was never lost.
+    local _, _, fence, ttl, bytes = find(records[n] or '', '^r (%d+) (%d+) (%d+) %- 0 0 ')
+    if outcome == 'S' and fence == ticket and ttl ~= '0' and not over[id] then
       -- As `ended` does it.
-      weight = weight - (j[4] or 0)
-      call('HSET', hash, 's', 'S', 'R', said, 'z', stamp)
-      call('PEXPIRE', hash, ttl)
-      call('PEXPIRE', Q .. 'b:' .. id, ttl)
+      weight = weight - bytes
+      if ttl ~= life then life, ends = ttl, text('%d', now + ttl) end
+      call('SET', key, 'S ' .. fence .. ' ' .. ttl .. ' ' .. bytes .. ' - 0 0 ' .. stamp .. ' 0 - -\n' .. said, 'PXAT', ends)
+      call('PEXPIREAT', BODY .. id, ends)
       events[#events + 1] = id .. ' {"event":"succeeded"}'
+      heard[n], over[id] = '1', true
+      over[#over + 1] = id
+    else
+      R = R or rare(now)
+      local hears, ends = R.finish(id, ticket, outcome, said)
+      heard[n] = hears and '1' or '0'
+      if ends then
+        over[id] = true
+        over[#over + 1] = id
+      end
     end
-  else
-    -- A success that is told again, because the answer was lost, is no news and no lie.
-    local again = j[1] == 'S' and j[2] == ticket and outcome == 'S' and call('HGET', hash, 'R') == said
-    heard = heard .. (again and '1' or '0')
   end
+  if over[1] then call('ZREM', LEASES, unpack(over)) end
 end
-if over[1] then call('ZREM', LEASES, unpack(over)) end
 if R then news = R.flush() or news end
 
 local told, count, wait = { '' }, 0, '-1'
@@ -81,8 +87,10 @@ if most > 0 then
     local fence = math.max(tonumber(m[2] or '0'), now * 1000)
     local heads, leases, given = Q .. 'h:' .. class, {}, 0
     local more, swept = false, false
-    -- The time that the last job's attempt may take, and when its lease and it will be over.
-    local allowed, till, over_at = false, nil, nil
+    -- The time that the last job's attempt may take; when its lease will be over, and what follows in its record.
+    local allowed, till, rest = false, nil, nil
+    -- Keys and records of those that nobody has had before, as far as can be told: see below.
+    local records = {}
     if paused or now >= (m[3] or 0) + 0 then
       R = R or rare(now)
       local newest = R.sweep()
@@ -92,10 +100,10 @@ if most > 0 then
     for turn = 1, paused and 0 or 2 do
       -- What is new of the lines that the class takes from.
       if cursor ~= news then
-        local page, better = call('ZRANGEBYSCORE', Q .. 'news', '(' .. cursor, 'inf', 'WITHSCORES', 'LIMIT', 0, 32), {}
+        local page, better = call('ZRANGEBYSCORE', Q .. 'news', '(' .. cursor, 'inf', 'WITHSCORES', 'LIMIT', '0', 32), {}
         for n = 1, #page, 2 do
           if call('ZSCORE', Q .. 'q:' .. page[n], class) then
-            local first = call('ZRANGE', Q .. 'w:' .. page[n], 0, 0, 'WITHSCORES')
+            local first = call('ZRANGE', Q .. 'w:' .. page[n], '0', '0', 'WITHSCORES')
             if first[1] then
               better[#better + 1] = first[2]
               better[#better + 1] = page[n]
@@ -113,10 +121,10 @@ if most > 0 then
       while count < most and given <= 262144 do
         local top, sig, rival, bound
         if vie then
-          top = call('ZRANGE', heads, 0, 1, 'WITHSCORES')
+          top = call('ZRANGE', heads, '0', '1', 'WITHSCORES')
           sig, rival, bound = top[1], top[3], top[4]
         else
-          top = call('ZRANGE', heads, 0, 1)
+          top = call('ZRANGE', heads, '0', '1')
           sig, rival = top[1], top[2]
         end
         if not sig then break end
@@ -129,12 +137,12 @@ if most > 0 then
         if rival then
           -- Where lines vie, one seldom gives more than its best.
           limit, step, vie = tonumber(bound or call('ZSCORE', heads, rival)), 2, true
-          ids = call('ZRANGE', line, 0, 1, 'WITHSCORES')
+          ids = call('ZRANGE', line, '0', '1', 'WITHSCORES')
         elseif free == 1 and not woken then
           popped, ids = true, call('ZPOPMIN', line)
         else
           -- Nothing to compare with; a score as text takes as long as a small command.
-          ids = call('ZRANGE', line, 0, free)
+          ids = call('ZRANGE', line, '0', free)
         end
         local first, mine, grouped = ids[1], {}, false
         if not first then
@@ -158,11 +166,11 @@ if most > 0 then
         while taken < last and given <= 262144 do
           local bodies
           if last == 1 then
-            bodies = { call('GET', Q .. 'b:' .. mine[1]) }
+            bodies = { call('GET', BODY .. mine[1]) }
           else
             -- A few at once: none of them says before how long it is.
             local names = {}
-            for n = taken + 1, math.min(taken + 4, last) do names[#names + 1] = Q .. 'b:' .. mine[n] end
+            for n = taken + 1, math.min(taken + 4, last) do names[#names + 1] = BODY .. mine[n] end
             bodies = call('MGET', unpack(names))
           end
           for n = 1, #bodies do
@@ -171,36 +179,36 @@ if most > 0 then
             if body then
               -- The rest of its head, from within the signature: see lines.lua.
               local _, length, timeout, ttl, key = find(body, '^%x* %d+ (%d+) (%d+) ?([^\n]*)\n', 48)
-              if timeout ~= allowed then
-                allowed = timeout
-                local ends = now + (timeout or 0)
-                over_at, till = text('%d', ends), text('%d', math.min(now + lease, ends))
-              end
               while left == 0 do
-                whose = whose + 2
+                whose, allowed = whose + 2, false
                 worker, left = argv[whose], argv[whose + 1] + 0
               end
               left = left - 1
+              if timeout ~= allowed then
+                allowed = timeout
+                local ends = now + (timeout or 0)
+                till = text('%d', math.min(now + lease, ends))
+                rest = ' - 0 0 ' .. till .. ' ' .. text('%d', ends) .. ' ' .. worker .. ' -'
+              end
               fence = fence + 1
-              local ticket, attempts, crashes = text('%d', fence), '0', '0'
-              local new = call('HSET', Q .. 'j:' .. id, 's', 'r', 'f', ticket, 'o', worker, 'u', till, 'e', over_at, 'L',
-                ttl or '0', 'b', text('%d', #body - (length or 0)))
-              if new < 7 or (key and key ~= '') then
+              local record = text('r %d %s %d', fence, ttl or '0', #body - (length or 0)) .. rest
+              if key and key ~= '' then
                 R = R or rare(now)
-                attempts, crashes = R.start(id, key or '')
+                record = R.start(id, record, key)
+              else
+                records[#records + 1] = JOB .. id
+                records[#records + 1] = record
               end
               leases[2 * count + 1], leases[2 * count + 2] = till, id
+              told[3 * count + 2], told[3 * count + 3], told[3 * count + 4] = id, record, body
               count = count + 1
-              told[2 * count] =
-                id .. ' ' .. ticket .. ' ' .. attempts .. ' ' .. crashes .. ' ' .. till .. ' ' .. over_at
-              told[2 * count + 1] = body
               given = given + #body
             end
           end
         end
 
         if taken > 0 and not (popped or grouped) then
-          if taken == 1 then call('ZREM', line, first) else call('ZREMRANGEBYRANK', line, 0, taken - 1) end
+          if taken == 1 then call('ZREM', line, first) else call('ZREMRANGEBYRANK', line, '0', taken - 1) end
           local n = taken * step + 1
           if not ids[n] then
             -- A full page says nothing of what follows; its head is looked at again.
@@ -217,10 +225,17 @@ if most > 0 then
       if newest then news, unsure, known = newest, ' +', false end
     end
 
+    if records[1] and call('MSETNX', unpack(records)) == 0 then
+      -- Some have a record from before.
+      R = R or rare(now)
+      for n = 3, #told, 3 do
+        if string.find(told[n], ' - 0 0 ', 1, true) then told[n] = R.start(told[n - 1], told[n], '') end
+      end
+    end
     if count > 0 then
       note = { 'fence', text('%d', fence) }
       call('ZADD', LEASES, unpack(leases))
-      local sig = woken and call('ZRANGE', heads, 0, 0)[1]
+      local sig = woken and call('ZRANGE', heads, '0', '0')[1]
       if sig then
         R = R or rare(now)
         R.pass(class, sig)
@@ -230,7 +245,7 @@ if most > 0 then
     else
       local soonest = -1
       for _, dates in ipairs({ Q .. 'd', LEASES, Q .. 'ks' }) do
-        local first = call('ZRANGE', dates, 0, 0, 'WITHSCORES')
+        local first = call('ZRANGE', dates, '0', '0', 'WITHSCORES')
         if first[1] and first[2] ~= 'inf' then
           local left = math.max(tonumber(first[2]) - now, 1)
           if soonest < 0 or left < soonest then soonest = left end
@@ -262,5 +277,5 @@ if weight ~= 0 then
 end
 if note[1] then call('HSET', META, unpack(note)) end
 if events[1] then call('PUBLISH', Q .. 'events', table.concat(events, '\n')) end
-told[1] = wait .. ' ' .. heard .. told[1]
+told[1] = wait .. ' ' .. table.concat(heard) .. told[1]
 return told

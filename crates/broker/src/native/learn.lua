@@ -9,12 +9,12 @@ for at = 6, #ARGV, 2 do
   local takers = Q .. 'q:' .. sig
   if call('ZADD', takers, now, class) == 1 then
     -- Of those that came first, two are looked at: more that are gone are taken out than come.
-    for _, other in ipairs(call('ZRANGE', takers, 0, 1)) do
+    for _, other in ipairs(call('ZRANGE', takers, '0', '1')) do
       if call('ZSCORE', Q .. 'c', other) then call('ZADD', takers, now, other) else call('ZREM', takers, other) end
     end
   end
   if ARGV[at + 1] ~= '' then call('HSET', Q .. 's', sig, ARGV[at + 1]) end
-  local first = call('ZRANGE', Q .. 'w:' .. sig, 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', Q .. 'w:' .. sig, '0', '0', 'WITHSCORES')
   if first[1] then
     heads[#heads + 1] = first[2]
     heads[#heads + 1] = sig

@@ -14,11 +14,19 @@ local function lines()
   -- The part of a job that never changes, from the line before its document.
   local HEAD = '^(%d+) (%-?%d+) (%x+) (%d+) %d+ (%d+) ?([^\n]*)\n'
   local function head(id)
-    local first = call('GETRANGE', Q .. 'b:' .. id, 0, 299)
+    local first = call('GETRANGE', BODY .. id, '0', '299')
     local _, length, at, n, sig, most, ttl, key = string.find(first, HEAD)
     if not length then return nil end
     return {
       length = length, sig = sig, score = at + n / 1024, most = tonumber(most), ttl = ttl, key = key ~= '' and key or nil,
+    }
+  end
+
+  -- The record of a job that has none yet: nobody has had it.
+  local function fresh(id, h)
+    return {
+      id = id, state = 'w', fence = '0', ttl = h.ttl, bytes = call('STRLEN', BODY .. id) - h.length, marks = '-', failed = 0,
+      lost = 0, at = 0, deadline = 0, who = '-',
     }
   end
 
@@ -110,10 +118,10 @@ local function lines()
     local may, at = room(key)
     local more = false
     if may then
-      local sigs = call('ZRANGEBYSCORE', Q .. 'y:' .. key, 0, 0, 'LIMIT', 0, GROUPS)
+      local sigs = call('ZRANGEBYSCORE', Q .. 'y:' .. key, '0', '0', 'LIMIT', '0', GROUPS)
       more = #sigs == GROUPS
       for _, sig in ipairs(sigs) do
-        local first = call('ZRANGE', Q .. 'g:' .. key .. ':' .. sig, 0, 0, 'WITHSCORES')
+        local first = call('ZRANGE', Q .. 'g:' .. key .. ':' .. sig, '0', '0', 'WITHSCORES')
         if first[1] then
           call('ZADD', Q .. 'w:' .. sig, 'LT', first[2], '@' .. key)
           call('ZADD', Q .. 'y:' .. key, 1, sig)
@@ -129,7 +137,7 @@ local function lines()
   -- Gives a signature the next number, by which the classes learn of it.
   local function register(sig, document)
     call('HSET', Q .. 's', sig, document)
-    local number = call('HINCRBY', META, 'news', 1)
+    local number = call('HINCRBY', META, 'news', '1')
     call('HSET', META, 'signatures', number)
     made.news = number
     call('ZADD', ORDER, number, sig)
@@ -139,7 +147,7 @@ local function lines()
   -- Forgets up to `most` signatures that nobody has submitted for long and whose lines are empty. A job that returns to such a
   -- line brings its signature back.
   local function forget(most)
-    local old = call('ZRANGEBYSCORE', SEEN, '-inf', '(' .. now - setting('signature_ttl'), 'LIMIT', 0, most)
+    local old = call('ZRANGEBYSCORE', SEEN, '-inf', '(' .. now - setting('signature_ttl'), 'LIMIT', '0', most)
     for _, sig in ipairs(old) do
       if call('EXISTS', Q .. 'w:' .. sig) == 1 then
         call('ZADD', SEEN, now, sig)
@@ -203,7 +211,7 @@ local function lines()
         local line = Q .. 'w:' .. sig
         if entering[sig] then call('ZADD', line, unpack(entering[sig])) end
         if not known[sig] and call('ZADD', SEEN, now, sig) == 1 then register(sig, '') end
-        if tonumber(call('ZRANGE', line, 0, 0, 'WITHSCORES')[2]) >= score then better[#better + 1] = sig end
+        if tonumber(call('ZRANGE', line, '0', '0', 'WITHSCORES')[2]) >= score then better[#better + 1] = sig end
       end
       if better[1] then
         local news = call('HINCRBY', META, 'news', #better)
@@ -222,7 +230,7 @@ local function lines()
   end
 
   made = {
-    head = head, room = room, start = start, leave = leave, enter = enter, emptied = emptied, open = open,
+    head = head, fresh = fresh, room = room, start = start, leave = leave, enter = enter, emptied = emptied, open = open,
     register = register, forget = forget, wake = wake, flush = flush, known = known, opened = OPENED,
   }
   return made

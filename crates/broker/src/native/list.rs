@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::Native;
+use super::record::{self, Record};
 use super::wire::{self, foreign, parsed};
 use crate::error::Error;
 use crate::ids::JobId;
@@ -14,9 +15,6 @@ use crate::signature::Signature;
 const READ: usize = 100;
 /// Reads of one page, so that a filter which finds nothing does not look through everything in one call.
 const READS: usize = 20;
-
-/// What is told of a job in a list.
-const FIELDS: [&str; 11] = ["s", "a", "c", "z", "f", "u", "o", "e", "x", "E", "K"];
 
 /// An order of jobs, by its number in a [`Cursor`].
 #[derive(Clone, Copy)]
@@ -62,7 +60,7 @@ impl Native {
                 Order::Set(set, stage) if filter.wants(stage) => self.members(&self.key(set), &at).await?,
                 Order::Lines if filter.wants(Stage::Waiting) => self.line(filter, &at).await?,
                 Order::Groups if filter.wants(Stage::Waiting) => self.group(&at).await?,
-                Order::Keys if filter.stage.is_some_and(Stage::is_finished) => self.hashes(&at).await?,
+                Order::Keys if filter.stage.is_some_and(Stage::is_finished) => self.records(&at).await?,
                 _ => (vec![], None),
             };
             let rest = usize::from(at.order) + 1 < ORDERS.len();
@@ -163,8 +161,8 @@ impl Native {
         Ok((vec![], (next != 0).then(|| Cursor::of(at.order, next))))
     }
 
-    /// Some hashes of jobs. A place is the cursor of `SCAN` that brought them, and the last one by name.
-    async fn hashes(&self, at: &Cursor) -> Result<Found, Error> {
+    /// Some records of jobs. A place is the cursor of `SCAN` that brought them, and the last one by name.
+    async fn records(&self, at: &Cursor) -> Result<Found, Error> {
         let prefix = self.key("j:");
         let (keys, next) = self.scan("j:*", &at.score).await?;
         let ids = keys.iter().filter_map(|key| key.strip_prefix(&prefix)?.parse().ok());
@@ -198,7 +196,7 @@ impl Native {
         let mut pipe = redis::pipe();
         pipe.cmd("TIME");
         for (id, _) in found {
-            pipe.cmd("HMGET").arg(self.key(format_args!("j:{id}"))).arg(&FIELDS);
+            pipe.cmd("GETRANGE").arg(self.key(format_args!("j:{id}"))).arg(0).arg(record::SHORT);
             pipe.cmd("GETRANGE").arg(self.key(format_args!("b:{id}"))).arg(0).arg(wire::HEAD);
         }
         let mut told: Vec<redis::Value> = pipe.query_async(&mut self.connection.clone()).await?;
@@ -208,26 +206,25 @@ impl Native {
         let mut summaries = Vec::new();
         for ((id, behind), answers) in found.iter().zip(jobs.chunks_exact(2)) {
             let key = self.key(format_args!("j:{id}"));
-            let row: Vec<Option<String>> = wire::value(answers[0].clone(), &key)?;
-            let row: HashMap<String, String> =
-                FIELDS.iter().zip(row).filter_map(|(name, it)| Some(((*name).to_owned(), it?))).collect();
-            let head: Vec<u8> = wire::value(answers[1].clone(), &key)?;
-            // It may be cut in the middle of a character.
-            let head = String::from_utf8_lossy(&head);
+            let bytes = |at: usize| wire::value::<Vec<u8>>(answers[at].clone(), &key);
+            let (record, head) = (bytes(0)?, bytes(1)?);
+            // They may be cut in the middle of a character.
+            let (record, head) = (String::from_utf8_lossy(&record), String::from_utf8_lossy(&head));
             if head.is_empty() {
                 continue;
             }
             let head = wire::Head::of(&head, &key)?;
+            let record = Record::of(&record, &key)?;
             let Some(signature) = self.signature_of(id, head.signature, known).await? else { continue };
             let summary = Summary {
                 id: id.clone(),
                 signature,
-                life: wire::life(&key, &row)?,
+                life: record.life(&key)?,
                 limit_key: head.limit_key.map(|it| parsed(it, &key)).transpose()?,
                 max_attempts: head.max_attempts,
                 submitted: head.submitted,
-                finished: row.get("z").map(|it| parsed(it, &key)).transpose()?,
-                error: row.get("E").cloned(),
+                finished: record.ended(),
+                error: record.message.map(str::to_owned),
                 now,
             };
             summaries.push((summary, behind.clone()));

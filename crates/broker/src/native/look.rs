@@ -1,6 +1,5 @@
 //! Reading without changing: in pages, never in a script.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::scripts::Call;
@@ -18,25 +17,26 @@ use crate::signature::Signature;
 type Numbers = ((Option<u64>, Option<u8>), u64, u64, u64, u64, u64);
 
 /// What `b:<job>` and `j:<job>` hold, and the time.
-type Answer = (Option<String>, HashMap<String, String>, Vec<Option<String>>);
+type Answer = (Option<String>, Option<String>, Vec<Option<String>>);
 
 impl Native {
     pub(super) async fn look_at(&self, id: &JobId) -> Result<Option<Status>, Error> {
         let key = self.key(format_args!("j:{id}"));
         let mut pipe = redis::pipe();
-        pipe.cmd("GET").arg(self.key(format_args!("b:{id}"))).cmd("HGETALL").arg(&key).cmd("TIME");
+        pipe.cmd("GET").arg(self.key(format_args!("b:{id}"))).cmd("GET").arg(&key).cmd("TIME");
         let look =
             async || -> Result<Answer, Error> { Ok(pipe.query_async(&mut self.connection.clone()).await?) };
         let mut answer = look().await?;
         // A job can come between the two. It is there at the next look, and without a transaction, which is more to allow.
-        if answer.0.is_none() && !answer.1.is_empty() {
+        if answer.0.is_none() && answer.1.is_some() {
             answer = look().await?;
         }
-        let (body, fields, now) = answer;
-        if fields.is_empty() && body.is_none() {
+        let (body, record, now) = answer;
+        if record.is_none() && body.is_none() {
             return Ok(None);
         }
-        wire::status(&key, &body.unwrap_or_default(), &fields, wire::time(&now)?).map(Some)
+        wire::status(&key, &body.unwrap_or_default(), &record.unwrap_or_default(), wire::time(&now)?)
+            .map(Some)
     }
 
     pub(super) async fn happened(

@@ -1,7 +1,7 @@
 -- ARGV: 1 so that nothing is claimed, 0 to go on.
 call('HSET', META, 'paused', ARGV[2])
 -- What is new is looked at.
-call('HINCRBY', META, 'news', 1)
+call('HINCRBY', META, 'news', '1')
 if ARGV[2] == '0' then
   lines().wake({ [''] = true }, 64, true)
 end

@@ -1,20 +1,27 @@
 -- What only some exchanges need; `exchange.lua` makes all of the above with it, when it does.
 
--- A worker says how a job of its ended.
-local function finish(id, outcome, said)
-  local j = running().held(id)
-  if j.key then lines().leave(j.id, j.key) end
+-- A worker says how a job of its ended. Returns whether it was heard, and whether it was now that the job's run ended.
+local function finish(id, ticket, outcome, said)
+  local j = look(id)
+  if j.fence ~= ticket then return false end
+  -- A success that is told again, because the answer was lost, is no news and no lie.
+  if j.state ~= 'r' then return j.state == 'S' and outcome == 'S' and j.result == said end
+  running().stops(j)
+  local stop = has(j, 'x')
   if outcome == 'S' then
-    ended(j, j.ttl, '{"event":"succeeded"}', 's', 'S', 'R', said)
-  elseif outcome == 'X' or (j.cancel and outcome == 'H') then
+    j.result = said
+    ended(j, 'S', j.ttl, '{"event":"succeeded"}')
+  elseif outcome == 'X' or (stop and outcome == 'H') then
     cancelled(j)
-  elseif j.cancel then
-    ended(j, j.ttl, '{"event":"cancelled"}', 's', 'C', 'E', said)
+  elseif stop then
+    j.message = said
+    cancelled(j)
   elseif outcome == 'H' then
     running().returned(j)
   else
     running().failed(j, outcome == 'F', said)
   end
+  return true, true
 end
 
 -- Writes down what was gathered. Returns the number of the last news, if there are some.
@@ -32,17 +39,17 @@ end
 -- document or a job of it.
 local function unjudged(judged, signatures)
   local learn = { '' }
-  local page = call('ZRANGEBYSCORE', Q .. 'so', '(' .. judged, 'inf', 'WITHSCORES', 'LIMIT', 0, 32)
+  local page = call('ZRANGEBYSCORE', Q .. 'so', '(' .. judged, 'inf', 'WITHSCORES', 'LIMIT', '0', 32)
   for n = 1, #page, 2 do
     local sig = page[n]
     local document = call('HGET', Q .. 's', sig)
     if document == '' then
       -- It was forgotten, and a job came back: a job tells it again.
-      local id = call('ZRANGE', Q .. 'w:' .. sig, 0, 0)[1]
+      local id = call('ZRANGE', Q .. 'w:' .. sig, '0', '0')[1]
       if id and string.byte(id) == 64 then
         id = call('ZRANGE', Q .. 'g:' .. string.sub(id, 2) .. ':' .. sig, 0, 0)[1]
       end
-      document = id and call('GET', Q .. 'b:' .. id)
+      document = id and call('GET', BODY .. id)
     end
     if document then
       learn[#learn + 1] = sig
@@ -70,7 +77,7 @@ local function take(sig, token, score)
     return nil
   end
   local group = Q .. 'g:' .. key .. ':' .. sig
-  local first = call('ZRANGE', group, 0, 1, 'WITHSCORES')
+  local first = call('ZRANGE', group, '0', '1', 'WITHSCORES')
   if first[1] and tonumber(first[2]) > tonumber(score) then
     call('ZADD', line, first[2], token)
     return nil
@@ -85,15 +92,18 @@ local function take(sig, token, score)
   return first[1]
 end
 
--- A job starts that has a hash from before, or a limit key. Returns how often it has failed and been lost.
-local function start(id, key)
-  local hash = Q .. 'j:' .. id
+-- A job starts that has a record from before, or a limit key. `record` is the one that another would have now; returns the
+-- first line of its own.
+local function start(id, record, key)
+  local j, _ = look(id), nil
+  local was = j.state
+  _, _, j.state, j.fence, j.ttl, j.bytes, _, _, _, j.at, j.deadline, j.who = find(record, RECORD)
+  if not was then j.marks, j.failed, j.lost = '-', 0, 0 end
   if key ~= '' then
-    call('HSET', hash, 'k', key)
+    mark(j, 'k')
     lines().start(id, key)
   end
-  if key ~= '' or call('HGET', hash, 'y') then call('HDEL', hash, 'L') end
-  return running().counters(id)
+  return keep(j)
 end
 
 -- One marker wakes one worker; each that was woken passes it on while there is something to claim, to its own class and to

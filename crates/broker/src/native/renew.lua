@@ -3,17 +3,18 @@
 call('ZADD', Q .. 'c', 'XX', now, ARGV[2])
 local lease, told, leases = tonumber(ARGV[3]), {}, {}
 for at = 4, #ARGV, 2 do
-  local id = ARGV[at]
-  local j = call('HMGET', Q .. 'j:' .. id, 's', 'f', 'u', 'e', 'x')
-  local till = ''
-  if j[1] == 'r' and j[2] == ARGV[at + 1] and tonumber(j[3]) > now then
-    till = tostring(math.min(now + lease, tonumber(j[4])))
-    call('HSET', Q .. 'j:' .. id, 'u', till)
+  local j = look(ARGV[at])
+  local till, stop = '', '0'
+  if j.state == 'r' and j.fence == ARGV[at + 1] and tonumber(j.at) > now then
+    till = text('%d', math.min(now + lease, tonumber(j.deadline)))
+    j.at = till
+    keep(j)
     leases[#leases + 1] = till
-    leases[#leases + 1] = id
+    leases[#leases + 1] = j.id
+    if has(j, 'x') then stop = '1' end
   end
   told[#told + 1] = till
-  told[#told + 1] = j[5] or '0'
+  told[#told + 1] = stop
 end
 if leases[1] then call('ZADD', LEASES, unpack(leases)) end
 -- Where all workers are busy, nobody else looks for lost jobs.

@@ -50,7 +50,7 @@ impl Scripts {
             progress: script("progress", include_str!("progress.lua")),
             cancel: lines("cancel", include_str!("cancel.lua")),
             replay: lines("replay", include_str!("replay.lua")),
-            watch: script("watch", include_str!("watch.lua")),
+            watch: lines("watch", include_str!("watch.lua")),
             sweep: running("sweep", include_str!("sweep.lua")),
             pause: lines("pause", include_str!("pause.lua")),
             limit: lines("limit", include_str!("limit.lua")),

@@ -18,43 +18,61 @@ for n = 1, signatures do
   end
   at = at + 2
 end
-local last = at + 5 * ARGV[at]
+local last, keyed = at + 5 * ARGV[at], false
 at = at + 1
 while at <= last do
   local key = ARGV[at + 2]
   kinds[#kinds + 1] = {
     sig = sigs[tonumber(ARGV[at])], delay = tonumber(ARGV[at + 1]), key = key ~= '' and key or nil,
-    keyed = ARGV[at + 3] == '1', head = ' ' .. ARGV[at + 4] .. '\n',
+    keyed = ARGV[at + 3] == '1', head = ' ' .. ARGV[at + 4] .. '\n', ttl = string.match(ARGV[at + 4], '^%x+ %d+ %d+ (%d+)'),
   }
+  keyed = keyed or ARGV[at + 3] == '1'
   at = at + 5
 end
 
 local bytes = tonumber(call('HGET', META, 'bytes') or '0')
 local told, count = {}, 0
+-- Where all jobs are new, as most are, one command writes them.
+local written = false
+if not keyed then
+  local bodies, size, seen = {}, 0, {}
+  for n = at, #ARGV, 4 do
+    local id, document = ARGV[n], ARGV[n + 3]
+    bodies[#bodies + 1] = BODY .. id
+    bodies[#bodies + 1] = stamp .. ARGV[n + 2] .. kinds[ARGV[n + 1] + 0].head .. document
+    size = size + #document
+    if seen[id] then size = budget + 1 end
+    seen[id] = true
+  end
+  written = bodies[1] and bytes + size <= budget and call('MSETNX', unpack(bodies)) == 1
+end
 while at <= #ARGV do
-  local id, kind, n, document = ARGV[at], kinds[tonumber(ARGV[at + 1])], ARGV[at + 2], ARGV[at + 3]
+  local id, kind, n, document = ARGV[at], kinds[ARGV[at + 1] + 0], ARGV[at + 2], ARGV[at + 3]
   at = at + 4
-  local body, key, same = Q .. 'b:' .. id, nil, nil
+  local key, same
   if kind.keyed then
     key = Q .. 'i:' .. ARGV[at]
     same = call('GET', key)
     at = at + 1
   end
-  if not same then
+  if not (same or written) then
     if bytes + weight + #document > budget then
-      if call('EXISTS', body) == 0 then break end
+      if call('EXISTS', BODY .. id) == 0 then break end
       same = id
-    elseif not call('SET', body, stamp .. n .. kind.head .. document, 'NX') then
+    elseif not call('SET', BODY .. id, stamp .. n .. kind.head .. document, 'NX') then
       same = id
+    elseif key then
+      call('SET', key, id, 'PX', key_ttl)
+    end
+  end
+  if not same then
+    weight = weight + #document
+    if kind.delay > 0 then
+      local due = text('%d', now + kind.delay)
+      call('SET', JOB .. id, 'd 0 ' .. kind.ttl .. ' ' .. #document .. ' - 0 0 ' .. due .. ' 0 - -')
+      call('ZADD', Q .. 'd', due, id)
     else
-      weight = weight + #document
-      if key then call('SET', key, id, 'PX', key_ttl) end
-      if kind.delay > 0 then
-        call('HSET', Q .. 'j:' .. id, 's', 'd', 'u', now + kind.delay)
-        call('ZADD', Q .. 'd', now + kind.delay, id)
-      else
-        line.enter(id, kind.sig, now + n / 1024, kind.key)
-      end
+      line.enter(id, kind.sig, now + n / 1024, kind.key)
     end
   end
   count = count + 1

@@ -1,21 +1,20 @@
 -- Begins the stream of a job, so that what happens from now on is kept. ARGV: id. Returns 1 if there is such a job.
 local id = ARGV[2]
-local stream = Q .. 'p:' .. id
-if call('EXISTS', Q .. 'b:' .. id) == 0 then return call('EXISTS', stream) end
-local state = call('HGET', Q .. 'j:' .. id, 's')
+local stream, h = Q .. 'p:' .. id, lines().head(id)
+if not h then return call('EXISTS', stream) end
+local j = look(id)
 if call('EXISTS', stream) == 0 then
   local last = { S = 'succeeded', C = 'cancelled', X = 'dead' }
-  last = last[state]
+  last = last[j.state]
   call('XADD', stream, '*', 'n', '{"event":"' .. (last or '') .. '"}')
   -- A stream without entries stays.
   if not last then call('XTRIM', stream, 'MAXLEN', 0) end
 end
-if state == 'r' then
-  call('HSET', Q .. 'j:' .. id, 'y', 1)
-  call('HDEL', Q .. 'j:' .. id, 'L')
-else
-  -- By a field of its own the claim sees that the hash is not new, and looks for what is special.
-  call('HSET', Q .. 'j:' .. id, 'y', 1, 'L', '')
+if j.state ~= '?' then
+  -- By a record of its own the claim sees that the job is not new, and by the mark that its end is told here.
+  if not j.state then j = lines().fresh(id, h) end
+  mark(j, 'y')
+  keep(j)
 end
-call('PEXPIRE', stream, setting('events_ttl'))
+call('PEXPIREAT', stream, after(setting('events_ttl')))
 return 1

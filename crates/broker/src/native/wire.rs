@@ -1,13 +1,13 @@
 //! What answers of Redis mean. Nothing here panics: whatever is not ours is [`Error::Foreign`].
 
-use std::collections::HashMap;
 use std::str::FromStr;
 
+use super::record::Record;
 use crate::broker::{Claim, Status, Ticket};
 use crate::error::Error;
 use crate::event::News;
 use crate::job::Job;
-use crate::life::{Death, Life, Millis, Reason, State};
+use crate::life::{Death, Millis};
 
 impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
@@ -80,32 +80,25 @@ pub(super) fn job(body: &str, key: &str) -> Result<Job, Error> {
 }
 
 /// Parts of an answer that make one claim.
-pub(super) const CLAIM: usize = 2;
+pub(super) const CLAIM: usize = 3;
 
-/// A claim: `<id> <fence> <attempts> <crashes> <until> <deadline>`, and what `b:<job>` holds.
-pub(super) fn claim(line: &str, body: &str) -> Result<Claim, Error> {
-    let mut words = line.split(' ').skip(2);
-    let mut number = || words.next().and_then(|it| it.parse().ok()).ok_or_else(|| foreign("claim"));
-    let (attempts, crashes): (Millis, Millis) = (number()?, number()?);
-    let small = |it: Millis| it.try_into().map_err(|_| foreign("claim"));
-    let ticket = ticket(line)?;
-    let head = Head::of(body, ticket.id.as_str())?;
+/// A claim: the job's id, the first line of its record, and what `b:<job>` holds.
+pub(super) fn claim(id: &str, record: &str, body: &str) -> Result<Claim, Error> {
+    let (record, head) = (Record::of(record, id)?, Head::of(body, id)?);
     Ok(Claim {
-        job: Job::read(head.document).map_err(|_| foreign(ticket.id.as_str()))?,
+        job: Job::read(head.document).map_err(|_| foreign(id))?,
         submitted: head.submitted,
-        ticket,
-        attempts: small(attempts)?,
-        crashes: small(crashes)?,
-        until: number()?,
-        deadline: number()?,
+        ticket: Ticket { id: parsed(id, "claim")?, fence: record.fence },
+        attempts: record.failed,
+        crashes: record.lost,
+        until: record.at,
+        deadline: record.deadline,
     })
 }
 
-/// The ticket with which the line of a claim begins.
-pub(super) fn ticket(line: &str) -> Result<Ticket, Error> {
-    let mut words = line.split(' ');
-    let mut word = || words.next().unwrap_or_default();
-    Ok(Ticket { id: parsed(word(), "claim")?, fence: parsed(word(), "claim")? })
+/// The ticket of a claim that may not be readable.
+pub(super) fn ticket(id: &str, record: &str) -> Result<Ticket, Error> {
+    Ok(Ticket { id: parsed(id, "claim")?, fence: Record::of(record, id)?.fence })
 }
 
 pub(super) fn news(text: &str) -> Result<News, Error> {
@@ -122,7 +115,7 @@ impl Death {
         }
     }
 
-    fn of(word: &str) -> Option<Self> {
+    pub(super) fn of(word: &str) -> Option<Self> {
         [Death::Permanent, Death::Attempts, Death::Crashes].into_iter().find(|it| it.word() == word)
     }
 }
@@ -134,47 +127,17 @@ pub(super) fn time(parts: &[Option<String>]) -> Result<Millis, Error> {
     Ok(seconds * 1000 + micros / 1000)
 }
 
-/// The state and counters in a job's hash. Nothing is written that is 0; before its first claim a job that waits has none.
-pub(super) fn life(key: &str, fields: &HashMap<String, String>) -> Result<Life, Error> {
-    let field = |name: &str| fields.get(name).map(String::as_str).ok_or_else(|| foreign(key));
-    let number = |name: &str| field(name).and_then(|it| parsed(it, key));
-    let small = |name: &str| fields.get(name).map_or(Ok(0), |it| parsed(it, key));
-    let fence = fields.get("f").map_or(Ok(0), |it| parsed(it, key))?;
-    let state = match fields.get("s").map_or("w", String::as_str) {
-        "d" => State::Delayed { due: number("u")? },
-        "w" => State::Waiting,
-        "r" => State::Running {
-            worker: parsed(field("o")?, key)?,
-            until: number("u")?,
-            deadline: number("e")?,
-            cancel: fields.get("x").is_some_and(|it| it == "1"),
-        },
-        "S" => State::Succeeded,
-        "C" => State::Cancelled,
-        "X" => {
-            let kind = Death::of(field("K")?).ok_or_else(|| foreign(key))?;
-            State::Dead(Reason { kind, message: field("E")?.into() })
-        }
-        _ => return Err(foreign(key)),
-    };
-    Ok(Life { state, attempts: small("a")?, crashes: small("c")?, fence })
-}
-
-/// A job's hash and its body, at a time.
-pub(super) fn status(
-    key: &str,
-    body: &str,
-    fields: &HashMap<String, String>,
-    now: Millis,
-) -> Result<Status, Error> {
-    let result = fields.get("R").map(|it| serde_json::from_str(it)).transpose();
+/// A job's record, empty if it has none, and its body, at a time.
+pub(super) fn status(key: &str, body: &str, record: &str, now: Millis) -> Result<Status, Error> {
+    let record = Record::of(record, key)?;
+    let result = record.result.map(serde_json::from_str).transpose();
     Ok(Status {
         job: job(body, key)?,
-        life: life(key, fields)?,
+        life: record.life(key)?,
         submitted: Head::of(body, key)?.submitted,
-        finished: fields.get("z").map(|it| parsed(it, key)).transpose()?,
+        finished: record.ended(),
         result: result.map_err(|_| foreign(key))?,
-        error: fields.get("E").cloned(),
+        error: record.message.map(str::to_owned),
         now,
     })
 }

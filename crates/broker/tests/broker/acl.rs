@@ -139,7 +139,6 @@ impl<'a> Scene<'a> {
             &["HDEL", "{jobs}:s", &sig],
             &["DEL", &format!("{{jobs}}:q:{sig}")],
             &["ZADD", "{jobs}:su", "1", "old"],
-            &["HSET", &format!("{{jobs}}:j:{lost}"), "u", "1"],
             &["ZADD", "{jobs}:l", "1", lost.as_str()],
             &["ZADD", "{jobs}:d", "1", due.as_str()],
             &["ZADD", "{jobs}:x:attempts", "1", "old"],
@@ -182,6 +181,7 @@ impl<'a> Scene<'a> {
         let keyed = job().idempotency_key("k".parse().unwrap());
         broker.submit(&[job(), keyed.clone(), job().delay(Duration::from_mins(9)), with_memory(10)]).await?;
         broker.submit(&[keyed, job().limit_key(single()), job().limit_key(hourly())]).await?;
+        broker.submit(&[job()]).await?;
         broker.status(&self.jobs[0]).await?;
         broker.events(&self.jobs[0], None, Duration::from_millis(1)).await?;
         for id in &self.jobs {

@@ -9,13 +9,13 @@ use crate::record::{self, Line};
 
 const QUEUE: &str = "{chaos}:";
 
-/// A write to a job's hash, in the order of the file.
+/// A write to a job's record, in the order of the file.
 #[derive(Clone, Debug)]
 pub struct Write {
     pub job: String,
-    /// What was written; `None` where a field was taken away.
+    /// What is other than before; `None` where something is no longer said.
     pub fields: BTreeMap<String, Option<String>>,
-    /// The hash is gone.
+    /// The record is gone.
     pub deleted: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct Write {
 pub struct End {
     /// `j:<job>`
     pub jobs: BTreeMap<String, BTreeMap<String, String>>,
-    /// `b:<job>`, and how long the document and the hash will still be there; negative: for ever, or not at all.
+    /// `b:<job>`, and how long the document and the record will still be there; negative: for ever, or not at all.
     pub lives: BTreeMap<String, (i64, i64)>,
     /// The members of `d`, `l`, every `w:` and every `x:`.
     pub members: BTreeMap<String, Vec<String>>,
@@ -81,8 +81,8 @@ impl End {
             let (kind, rest) = name.split_once(':').unwrap_or((name, ""));
             match kind {
                 "j" => {
-                    let fields = redis::cmd("HGETALL").arg(key).query(&mut redis)?;
-                    end.jobs.insert(rest.into(), fields);
+                    let record: String = redis::cmd("GET").arg(key).query(&mut redis)?;
+                    end.jobs.insert(rest.into(), parts(&record));
                     let mut lives = redis::pipe();
                     lives.cmd("PTTL").arg(format!("{QUEUE}b:{rest}")).cmd("PTTL").arg(key);
                     end.lives.insert(rest.into(), lives.query(&mut redis)?);
@@ -108,11 +108,11 @@ fn writes(folder: &Path) -> Vec<Write> {
     let folder = folder.join("appendonlydir");
     let manifest = std::fs::read_to_string(folder.join("appendonly.aof.manifest")).unwrap();
     let parts: Vec<_> = manifest.lines().filter(|it| it.ends_with("type i")).collect();
-    let mut writes = Vec::new();
+    let (mut writes, mut before) = (Vec::new(), BTreeMap::new());
     for part in parts {
         let name = part.split(' ').nth(1).unwrap();
         let bytes = std::fs::read(folder.join(name)).unwrap();
-        commands(&bytes, |command| writes.extend(write(command)));
+        commands(&bytes, |command| write(command, &mut before, &mut writes));
     }
     writes
 }
@@ -140,17 +140,72 @@ fn commands(bytes: &[u8], mut each: impl FnMut(&[String])) {
     }
 }
 
-/// What a command writes to a job's hash.
-fn write(command: &[String]) -> Option<Write> {
-    let [name, key, rest @ ..] = command else { return None };
-    let job = key.strip_prefix(QUEUE)?.strip_prefix("j:")?.to_owned();
-    let name = name.to_ascii_uppercase();
-    let fields = match &*name {
-        "HSET" | "HMSET" => rest.chunks_exact(2).map(|it| (it[0].clone(), Some(it[1].clone()))).collect(),
-        "HDEL" => rest.iter().map(|it| (it.clone(), None)).collect(),
-        "DEL" | "UNLINK" => BTreeMap::new(),
-        "PEXPIREAT" | "PERSIST" => return None,
-        other => panic!("the checker does not know what {other} does to a job"),
+/// What the record of a job says, by name: `s` its state, `f` its fence, `u` a date to wait for or the end of a lease, `e` the end of
+/// the attempt, `o` its worker, `z` when it ended, `x` and `y` marks, `a` and `c` what it failed and lost, `K` the kind of its death,
+/// `E` its message and `R` its result.
+fn parts(record: &str) -> BTreeMap<String, String> {
+    let (line, rest) = record.split_once('\n').unwrap_or((record, ""));
+    let words: Vec<_> = line.split(' ').collect();
+    let [state, fence, _, _, marks, failed, lost, at, deadline, who, length] = words[..] else {
+        panic!("no record: {record}")
     };
-    Some(Write { job, fields, deleted: matches!(&*name, "DEL" | "UNLINK") })
+    let mut parts = BTreeMap::new();
+    let mut say = |name: &str, value: &str, says: bool| {
+        if says {
+            parts.insert(name.to_owned(), value.to_owned());
+        }
+    };
+    let (runs, ended) = (state == "r", matches!(state, "S" | "C" | "X"));
+    let (message, result) = rest.split_at(length.parse().unwrap_or(0));
+    say("s", state, true);
+    say("f", fence, fence != "0");
+    say("u", at, runs || state == "d");
+    say("e", deadline, runs);
+    say("o", who, runs);
+    say("z", at, ended);
+    say("x", "1", marks.contains('x'));
+    say("y", "1", marks.contains('y'));
+    say("a", failed, failed != "0");
+    say("c", lost, lost != "0");
+    say("K", who, state == "X");
+    say("E", message, length != "-");
+    say("R", result, !result.is_empty());
+    parts
+}
+
+/// What a command writes to the records of jobs. `before`: what they said.
+fn write(
+    command: &[String],
+    before: &mut BTreeMap<String, BTreeMap<String, String>>,
+    writes: &mut Vec<Write>,
+) {
+    let [name, rest @ ..] = command else { return };
+    let name = name.to_ascii_uppercase();
+    let pairs: Vec<(&String, Option<&String>)> = match &*name {
+        "SET" => vec![(&rest[0], Some(&rest[1]))],
+        "MSETNX" => rest.chunks_exact(2).map(|it| (&it[0], Some(&it[1]))).collect(),
+        "PEXPIREAT" | "PERSIST" => return,
+        // Whatever else changes a record takes it away, or is unknown.
+        _ => rest.iter().map(|it| (it, None)).collect(),
+    };
+    for (key, record) in pairs {
+        let Some(job) = key.strip_prefix(QUEUE).and_then(|it| it.strip_prefix("j:")) else { continue };
+        let deleted = matches!(&*name, "DEL" | "UNLINK");
+        assert!(deleted || record.is_some(), "the checker does not know what {name} does to a job");
+        let now = record.map(|it| parts(it)).unwrap_or_default();
+        let before = before.entry(job.to_owned()).or_default();
+        let mut fields: BTreeMap<_, _> =
+            before.keys().filter(|it| !now.contains_key(*it)).map(|it| (it.clone(), None)).collect();
+        let new = now.iter().filter(|(name, value)| before.get(*name) != Some(value));
+        fields.extend(new.map(|(name, value)| (name.clone(), Some(value.clone()))));
+        // What is gone still says how it was, for those who ask why.
+        if !deleted {
+            *before = now;
+        }
+        writes.push(Write {
+            job: job.to_owned(),
+            fields: if deleted { BTreeMap::new() } else { fields },
+            deleted,
+        });
+    }
 }

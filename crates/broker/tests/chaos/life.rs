@@ -79,6 +79,7 @@ impl Life {
     /// One more write. `last_fence` is the last that the queue has given.
     pub fn take(&mut self, write: &Write, last_fence: &mut u64) -> Vec<String> {
         let (from, dated) = (self.state(), self.fields.contains_key("u"));
+        let lease = self.number("u");
         for (name, value) in &write.fields {
             match value {
                 Some(value) => drop(self.fields.insert(name.clone(), value.clone())),
@@ -113,7 +114,7 @@ impl Life {
                 self.asked |= write.fields.get("x").is_some_and(|it| it.as_deref() == Some("1"));
             }
             ('r', to) => {
-                let exit = self.exit(to, write, &mut hold);
+                let exit = self.exit(to, write, lease, &mut hold);
                 let fence = self.number("f");
                 match self.claims.last_mut() {
                     Some(claim) if claim.fence == fence => claim.exit = Some(exit),
@@ -131,8 +132,8 @@ impl Life {
         faults
     }
 
-    /// The end of a claim.
-    fn exit(&mut self, to: char, write: &Write, hold: &mut impl FnMut(bool, &str)) -> Exit {
+    /// The end of a claim, whose lease was to run out then.
+    fn exit(&mut self, to: char, write: &Write, lease: u64, hold: &mut impl FnMut(bool, &str)) -> Exit {
         hold(!self.asked || matches!(to, 'S' | 'C'), "it went on though someone had asked to stop it");
         let told = write.fields.contains_key("E").then(|| self.is_of_claim("E")).flatten();
         hold(told != Some(false), "a failure was accepted with a stale fence");
@@ -149,7 +150,7 @@ impl Life {
             ('w', _) if !crashed => Exit::HandedBack,
             ('w', _) | ('X', "crashes") => {
                 self.crashes += 1;
-                self.not_before = self.number("u");
+                self.not_before = lease;
                 Exit::Lost
             }
             ('d', _) | ('X', "attempts" | "permanent") => {

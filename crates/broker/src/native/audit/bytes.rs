@@ -10,10 +10,11 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::RangeInclusive;
 
-use super::{Native, READ, SETS};
+use super::{Native, READ, SETS, text};
 use crate::audit::{Audit, Damage};
 use crate::error::Error;
 use crate::life::Millis;
+use crate::native::record::{self, Record};
 use crate::native::wire::{self, Head, value};
 
 /// How often a difference has to show.
@@ -88,29 +89,28 @@ impl Native {
             for keys in keys.chunks(READ) {
                 let mut pipe = redis::pipe();
                 for body in keys {
-                    let hash = body.replacen(":b:", ":j:", 1);
-                    pipe.cmd("HMGET").arg(hash).arg(&["s", "z", "E", "b"]);
+                    let record = body.replacen(":b:", ":j:", 1);
+                    pipe.cmd("GETRANGE").arg(record).arg(0).arg(record::SHORT);
                     pipe.cmd("STRLEN").arg(body).cmd("GETRANGE").arg(body).arg(0).arg(wire::HEAD);
                 }
                 let told: Vec<redis::Value> = pipe.query_async(&mut self.connection.clone()).await?;
                 for job in told.chunks_exact(3) {
-                    let [state, ended, error, written]: [Option<String>; 4] = value(job[0].clone(), "j")?;
-                    let (length, body): (usize, Vec<u8>) =
-                        (value(job[1].clone(), "b")?, value(job[2].clone(), "b")?);
-                    let body = String::from_utf8_lossy(&body);
-                    let Ok(head) = Head::of(&body, "b") else { continue };
-                    let bytes = i64::try_from(length - head.length).unwrap_or(i64::MAX);
-                    // Once claimed, what is taken off in the end is what its hash says.
-                    let bytes = written.and_then(|it| it.parse().ok()).unwrap_or(bytes);
-                    let unfinished = matches!(state.as_deref(), None | Some("d" | "w" | "r"));
-                    let ended: Option<Millis> = ended.filter(|_| !unfinished).and_then(|it| it.parse().ok());
+                    let [record, body] = [0, 2].map(|it| text(job[it].clone(), "j"));
+                    let (record, length, body): (_, usize, _) = (record?, value(job[1].clone(), "b")?, body?);
+                    let (Ok(head), Ok(said)) = (Head::of(&body, "b"), Record::of(&record, "j")) else {
+                        continue;
+                    };
+                    // What is taken off in the end is what its record says.
+                    let bytes = if record.is_empty() { (length - head.length) as u64 } else { said.bytes };
+                    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                    let ended = said.ended();
                     briefest = briefest.min(head.ttl);
                     if head.submitted > *then.end() || ended.is_some_and(|it| it < *then.start()) {
                         continue;
                     }
                     if head.submitted >= *then.start() || ended.is_some_and(|it| it <= *then.end()) {
                         close += bytes;
-                    } else if error.is_some() {
+                    } else if said.message.is_some() {
                         // It has failed before, so it may have been dead and put back.
                         revived += bytes;
                     } else {
