@@ -40,7 +40,7 @@ mod time;
 
 use events::{Commands, Says};
 pub use inspect::{Inspection, Issue, inspect};
-pub use machine::{Machine, MachineService, MachineWorker, Update};
+pub use machine::{Condition, Machine, MachineWorker, Phase, Update, machine_channel};
 
 /// What the other side is told about us, and the numbers.
 #[derive(Clone)]

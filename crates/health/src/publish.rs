@@ -15,9 +15,10 @@ use crate::facts::{Millis, Stage};
 mod redis;
 mod shape;
 
+pub use broker::legacy::Update;
 pub use redis::RedisWire;
 pub(crate) use redis::{machine_key, machines_key};
-pub use shape::{Update, message};
+pub use shape::message;
 
 /// What changes within this is told together.
 const TOGETHER: Duration = Duration::from_millis(200);

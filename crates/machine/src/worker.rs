@@ -26,6 +26,9 @@ pub(crate) struct Args {
     common: Common,
 }
 
+/// What a worker reads of its broker's wire, beside the address: it is given these wherever the machine has them.
+const WIRE: [&str; 4] = ["BROKER", "JOB_TIMEOUT_MINUTES", "WORKER_POLL_INTERVAL_MS", "LEGACY_REAP_AFTER_S"];
+
 /// Threads for connectors. They wait more than they work, and what takes long is a process of its own.
 const JOB_THREADS: usize = 2;
 
@@ -159,6 +162,7 @@ fn listener(path: &Path) -> Option<Listener> {
 /// worker's service is, and, if the machine serves its health, where to ask for it.
 pub(crate) fn introduce(mut ecosystem: Ecosystem, socket: &Path, health: Option<SocketAddr>) -> Ecosystem {
     for app in ecosystem.apps.iter_mut().filter(|it| it.roster.kind == Kind::Worker) {
+        app.roster.environment.extend(WIRE.map(|it| it.parse().expect("these are names of variables")));
         let mut set = |key: &str, value: String| {
             let key = key.parse().expect("these are names of variables");
             app.env.entry(key).or_insert(value);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use broker::Wire;
 use compose_gen::REDIS;
 use ecosystem::{App, Ecosystem, Probe, Probes};
 
@@ -93,7 +94,8 @@ impl Moved {
             None => text.to_owned(),
         };
         if self.hosts {
-            let is_redis = text.split_once("://").is_some_and(|(it, _)| it.starts_with("redis"));
+            let scheme = Wire::of(&text).1.split_once("://");
+            let is_redis = scheme.is_some_and(|(it, _)| it.starts_with("redis"));
             for host in [HOST].into_iter().chain(is_redis.then_some(REDIS)) {
                 text = at_home(&text, host);
             }

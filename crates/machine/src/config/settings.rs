@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use broker::QueueName;
+use broker::{QueueName, Wire};
 use planner::Redactor;
 use spec::env::{EnvSource, Secret};
 use spec::ids::{EnvKey, MachineId};
@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) token: Option<Secret<String>>,
     /// The broker.
     pub(crate) redis: Secret<String>,
+    /// The wire of the queue.
+    pub(crate) wire: Wire,
     /// The queue.
     pub(crate) queue: QueueName,
     /// Between two reports to Redis.
@@ -154,6 +156,22 @@ impl Reader<'_> {
         (listen, self.text(&table::HEALTH_TOKEN).map(|(it, _)| Secret::new(it)))
     }
 
+    /// The address of the broker, and its wire.
+    fn broker(&mut self) -> (Secret<String>, Wire) {
+        let named = self.parsed::<Wire>(&table::BROKER);
+        let Some((text, source)) = self.text(&table::REDIS_URL) else {
+            self.missing(&table::REDIS_URL, "the address of the broker");
+            return (Secret::new(String::new()), Wire::default());
+        };
+        let (by_address, url) = Wire::of(&text);
+        if let Err(why) = url.parse::<broker::Address>() {
+            self.wrong(&table::REDIS_URL, why.to_string(), source);
+        } else if named == Some(Wire::Native) && by_address == Some(Wire::Legacy) {
+            self.wrong(&table::REDIS_URL, "it says `legacy+`, and `BROKER` is `native`".into(), source);
+        }
+        (Secret::new(url.to_owned()), named.or(by_address).unwrap_or_default())
+    }
+
     /// All settings; `None` when one is missing or wrong.
     pub(super) fn read(&mut self, ecosystem: &ecosystem::Ecosystem) -> Option<Settings> {
         self.decided(&table::MACHINE_ID, ecosystem.machine.as_str());
@@ -162,20 +180,13 @@ impl Reader<'_> {
         if listen.is_some_and(|it| !it.is_loopback()) && token.is_none() {
             self.missing(&table::HEALTH_TOKEN, "a health server that others can reach needs a token");
         }
-        let redis = self.text(&table::REDIS_URL);
-        match &redis {
-            None => self.missing(&table::REDIS_URL, "the address of the broker"),
-            Some((text, source)) => {
-                if let Err(why) = text.parse::<broker::Address>() {
-                    self.wrong(&table::REDIS_URL, why.to_string(), source.clone());
-                }
-            }
-        }
+        let (redis, wire) = self.broker();
         let settings = Settings {
             machine: ecosystem.machine.clone(),
             port: ecosystem.health_port,
             token,
-            redis: Secret::new(redis.map(|it| it.0).unwrap_or_default()),
+            redis,
+            wire,
             listen: listen.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()),
             queue: self.parsed(&table::QUEUE)?,
             status_every: self.seconds(&table::STATUS_INTERVAL)?,

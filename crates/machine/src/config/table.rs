@@ -63,6 +63,12 @@ pub(crate) const REDIS_URL: Setting = Setting {
     about: "the broker, and where the machine makes itself known",
     ..OPEN
 };
+pub(crate) const BROKER: Setting = Setting {
+    name: "BROKER",
+    form: "`native` or `legacy`",
+    about: "the wire of the queue; `legacy` is that of the TypeScript system. Left out, what the address says",
+    ..OPEN
+};
 pub(crate) const QUEUE: Setting = Setting {
     name: "JOB_QUEUE",
     default: Some("jobs"),
@@ -134,12 +140,13 @@ pub(crate) const MOCK: Setting = Setting {
 };
 
 /// All of them.
-pub(crate) const ALL: [&Setting; 15] = [
+pub(crate) const ALL: [&Setting; 16] = [
     &MACHINE_ID,
     &HEALTH_PORT,
     &HEALTH_LISTEN,
     &HEALTH_TOKEN,
     &REDIS_URL,
+    &BROKER,
     &QUEUE,
     &STATUS_INTERVAL,
     &RECONNECT_WITHIN,

@@ -18,6 +18,7 @@ mod resources;
 mod say;
 mod scene;
 mod sequence;
+mod tell;
 
 pub(crate) use heart::now;
 pub(crate) use install::{Installs, Silent};

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Native, Settings as Queue};
-use health::{Gpu, GpuTelemetry as _, Millis, Publisher, RedisLink, RedisWire, Stage};
+use health::{Gpu, GpuTelemetry as _, RedisLink, Stage};
 use planner::document::{DevicePart, PlanDocument};
 use planner::inventory::{Detected, Gpus, Host, Nvml as Cards, detect};
-use spec::ids::MachineId;
 use spec::model::Inventory;
 use spec::notes::{Exit, Finding, Located, Severity};
 use supervisor::control::protocol::Document;
@@ -20,10 +19,10 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::sleep;
 
 use super::hardware::{self, Planned};
-use super::heart::{self, Asks, Mail};
+use super::heart::{Asks, Mail};
 use super::orders::Orders;
 use super::recovery::Event;
-use super::{redis, reports};
+use super::{redis, reports, tell};
 use crate::config::{self, Config, ConfigFault, Files, Origin};
 
 /// Between two looks at what cards do.
@@ -167,13 +166,7 @@ impl Stairs {
             Orders { service: service.clone(), mail: self.mail.clone(), redactor: config.redactor.clone() };
         self.board.attach(Arc::new(orders));
         let _ = self.mail.send(Mail::Serving(service.clone()));
-        let publisher = Publisher {
-            board: self.board.clone(),
-            wire: Arc::new(RedisWire::new(broker.connection(), config.settings.queue.clone())),
-            period: config.settings.status_every,
-            health_url: format!("http://localhost:{}/health", config.settings.port),
-            namesake: self.namesake(&config.settings.machine),
-        };
+        let publisher = tell::publisher(config, &broker, self.board.clone(), self.mail.clone());
         let leaves = Notify::new();
         let publishing = publisher.run(leaves.notified());
         let reports_at = crate::worker::reports(&config.socket);
@@ -225,19 +218,6 @@ impl Stairs {
                 vec![ConfigFault::from(it).nowhere()]
             }
         }
-    }
-
-    /// Jobs are safe from it, but who watches sees now one and now the other.
-    fn namesake(&self, machine: &MachineId) -> Box<dyn Fn(Millis) + Send + Sync> {
-        let (mail, machine) = (self.mail.clone(), machine.clone());
-        Box::new(move |started| {
-            let ago = heart::now().saturating_sub(started) / 1000;
-            let what = format!(
-                "another machine, started {ago} s ago, speaks under the name {machine} as well; \
-                 give each its own: `MACHINE_ID=NAME roster env-build`"
-            );
-            let _ = mail.send(Mail::Doing(what));
-        })
     }
 
     /// Tells what happens to processes.

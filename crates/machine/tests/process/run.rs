@@ -18,6 +18,7 @@ use super::support::{Project, told};
 mod boot;
 mod config;
 mod doctor;
+mod legacy;
 mod others;
 mod recovery;
 mod shutdown;
