@@ -1,6 +1,7 @@
 //! The variables of the TypeScript system's workers, read wherever ours are not set: so a worker of ours takes the place of one of
 //! theirs without a change of its environment.
 
+use reqwest::Url;
 use spec::env::{EnvSource, NotUnicode};
 use spec::ids::EnvKey;
 
@@ -20,6 +21,9 @@ const TYPES: &[Row] = &[
     ("ollama", "ollama", "ollama,text_generation,chat_completion,embeddings"),
 ];
 
+/// Where a worker's type stands.
+const NAMES: [&str; 4] = ["CONNECTORS", "WORKERS", "WORKER_CONNECTORS", "WORKER_SERVICES"];
+
 /// Answers for our variables out of theirs.
 pub(super) struct Old<'a>(pub &'a dyn EnvSource);
 
@@ -31,9 +35,16 @@ impl EnvSource for Old<'_> {
         }
         match key.as_str() {
             "REDIS_URL" => self.redis(),
+            "REDIS_URL_FILE" => self.first(&["HUB_REDIS_URL_FILE"]),
             "CONNECTOR" => Ok(self.row()?.map(|it| it.1.into())),
             "ACCEPTS" => Ok(self.row()?.map(|it| it.2.into())),
             "SERVICE_URL" => self.service(),
+            "COMFYUI_REMOTE_URL" => self.remote(),
+            "COMFYUI_REMOTE_TOKEN" => self.first(&["WORKER_COMFYUI_REMOTE_API_KEY"]),
+            // Their ComfyUI is a fork of their own.
+            "COMFYUI_DIALECT" => {
+                Ok(self.theirs()?.filter(|it| it.1.starts_with("comfyui")).map(|_| "fork".into()))
+            }
             "WORKER_CAPABILITIES" => self.capabilities(),
             _ => Ok(None),
         }
@@ -63,19 +74,20 @@ impl Old<'_> {
 
     /// The only type that it is, without its count.
     fn row(&self) -> Result<Option<&'static Row>, NotUnicode> {
-        let named = self.first(&["CONNECTORS", "WORKERS", "WORKER_CONNECTORS"])?.unwrap_or_default();
+        let named = self.first(&NAMES)?.unwrap_or_default();
         let name = named.split(':').next().unwrap_or_default().trim();
         let one = !named.contains(',');
         Ok(TYPES.iter().find(|row| one && row.0 == name))
     }
 
+    /// The same, for a worker that is not configured anew: else it says where its service is, and how to speak with it.
+    fn theirs(&self) -> Result<Option<&'static Row>, NotUnicode> {
+        if self.first(&["CONNECTOR"])?.is_some() { Ok(None) } else { self.row() }
+    }
+
     /// The address of its service on this machine: a port of its own, or the first one plus its GPU.
     fn service(&self) -> Result<Option<String>, NotUnicode> {
-        if self.first(&["CONNECTOR"])?.is_some() {
-            // A worker that is configured anew says where its service is, if it is somewhere.
-            return Ok(None);
-        }
-        let (own, base, first) = match self.row()?.map(|it| it.1) {
+        let (own, base, first) = match self.theirs()?.map(|it| it.1) {
             Some("comfyui") => ("COMFYUI", ["WORKER_BASE_COMFYUI_PORT", "COMFYUI_BASE_PORT"], 8188),
             Some("a1111") => ("A1111", ["WORKER_BASE_A1111_PORT", "A1111_BASE_PORT"], 7860),
             _ => return Ok(None),
@@ -92,6 +104,26 @@ impl Old<'_> {
             u16::saturating_add(base, gpu).to_string()
         };
         Ok(Some(format!("http://{host}:{port}")))
+    }
+
+    /// The address of a ComfyUI elsewhere, with its user.
+    fn remote(&self) -> Result<Option<String>, NotUnicode> {
+        let part = |of: &str| self.first(&[&format!("WORKER_COMFYUI_REMOTE_{of}")]);
+        let Some(host) = part("HOST")? else { return Ok(None) };
+        let scheme = if part("SECURE")?.as_deref() == Some("true") { "https" } else { "http" };
+        let port = part("PORT")?.map(|it| format!(":{it}")).unwrap_or_default();
+        let text = format!("{scheme}://{host}{port}");
+        // What is no address is refused as it stands.
+        let Ok(mut address) = Url::parse(&text) else { return Ok(Some(text)) };
+        for (of, set) in [
+            ("USERNAME", Url::set_username as fn(&mut Url, &str) -> _),
+            ("PASSWORD", |url, it| url.set_password(Some(it))),
+        ] {
+            if let Some(it) = part(of)? {
+                let _ = set(&mut address, &it);
+            }
+        }
+        Ok(Some(address.into()))
     }
 
     fn capabilities(&self) -> Result<Option<String>, NotUnicode> {

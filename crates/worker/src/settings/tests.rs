@@ -217,6 +217,39 @@ fn a_worker_of_the_typescript_system_is_replaced_in_its_own_environment() {
 }
 
 #[test]
+fn a_comfyui_elsewhere_is_found_by_its_old_names() {
+    let own = [
+        ("WORKER_SERVICES", "comfyui-remote:1"),
+        ("WORKER_COMFYUI_REMOTE_HOST", "gpu-box"),
+        ("WORKER_COMFYUI_REMOTE_PORT", "8443"),
+        ("WORKER_COMFYUI_REMOTE_SECURE", "true"),
+        ("WORKER_COMFYUI_REMOTE_USERNAME", "user"),
+        ("WORKER_COMFYUI_REMOTE_PASSWORD", "can@ary"),
+    ];
+    let settings = legacy(&own).unwrap_or_else(|it| panic!("{it}"));
+    assert_eq!(settings.connector, "comfyui-remote");
+    assert_eq!(
+        settings.redactor.text("https://user:can%40ary@gpu-box:8443".into()),
+        "https://user:[redacted]@gpu-box:8443"
+    );
+    let twice = [&own[..], &[("WORKER_COMFYUI_REMOTE_API_KEY", "canary")]].concat();
+    assert_snapshot!(legacy(&twice).err().unwrap(), @"WORKER003 `COMFYUI_REMOTE_URL` and `COMFYUI_REMOTE_TOKEN` do not go together: the address names a user already; unset `COMFYUI_REMOTE_URL` or `COMFYUI_REMOTE_TOKEN`");
+}
+
+#[test]
+fn only_a_comfyui_that_is_named_as_of_old_is_taken_for_their_fork() {
+    let dialect = |variables: &[(&str, &str)]| {
+        let source: BTreeMap<EnvKey, String> =
+            variables.iter().map(|(key, value)| (key.parse().unwrap(), (*value).to_owned())).collect();
+        old::Old(&source).get(&"COMFYUI_DIALECT".parse().unwrap()).unwrap()
+    };
+    assert_eq!(dialect(&[("WORKERS", "comfyui:2")]).as_deref(), Some("fork"));
+    assert_eq!(dialect(&[("WORKERS", "comfyui:2"), ("COMFYUI_DIALECT", "stock")]).as_deref(), Some("stock"));
+    assert_eq!(dialect(&[("WORKERS", "comfyui:2"), ("CONNECTOR", "comfyui")]), None);
+    assert_eq!(dialect(&[("WORKERS", "a1111:1")]), None);
+}
+
+#[test]
 fn an_old_host_is_an_address_and_an_address_may_say_its_wire() {
     let rest =
         [("CONNECTORS", "mock"), ("MACHINE_ID", "m1"), ("WORKER_ID", "w"), ("OUTPUT_URL", "file:///tmp")];
