@@ -5,6 +5,7 @@ use super::{Scenario, compose};
 mod changes;
 mod faults;
 mod flow;
+mod legacy;
 
 /// All of them.
 pub(super) const ALL: &[Scenario] = &[
@@ -62,6 +63,11 @@ pub(super) const ALL: &[Scenario] = &[
         name: "switch-and-rollback",
         about: "a running machine takes another roster and goes back, and no process is left over",
         act: |world| Box::pin(changes::switch_and_rollback(world)),
+    },
+    Scenario {
+        name: "legacy-producer",
+        about: "jobs in the form of the TypeScript system are done by a machine of ours, on its wire",
+        act: |world| Box::pin(legacy::legacy_producer(world)),
     },
     Scenario {
         name: "compose",
