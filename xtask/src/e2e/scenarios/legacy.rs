@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// For everything that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// That system's function, written anew from its description.
 const FUNCTION: &str = "crates/broker/tests/legacy/find_matching_job.lua";
 
