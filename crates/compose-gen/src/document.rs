@@ -22,13 +22,8 @@ pub(crate) fn document(project: &Project) -> Vec<(String, Node)> {
         ("services".to_owned(), services(project, &machines, redis)),
         ("networks".to_owned(), networks(redis)),
         ("volumes".to_owned(), volumes(&machines, redis)),
-        (
-            "secrets".to_owned(),
-            files(&machines, |it| {
-                it.secrets.iter().map(|(key, file)| (key.as_str(), file.as_str())).collect()
-            }),
-        ),
-        ("configs".to_owned(), files(&machines, |it| vec![(service::ECOSYSTEM, &it.ecosystem_file)])),
+        ("secrets".to_owned(), secrets(&machines)),
+        ("configs".to_owned(), configs(project, &machines)),
     ];
     sections.retain(|(name, node)| name == "services" || !node.is_empty());
     sections
@@ -76,16 +71,23 @@ fn volumes(machines: &[(&str, &Machine)], redis: bool) -> Node {
     Node::map(names.into_iter().map(|name| (name, Node::map([("driver", Node::text("local"))]))))
 }
 
-/// The files of all machines, by scoped name.
-fn files<'a>(
-    machines: &[(&'a str, &'a Machine)],
-    of: impl Fn(&'a Machine) -> Vec<(&'a str, &'a str)>,
-) -> Node {
-    let of = &of;
-    let scoped = machines.iter().flat_map(|(name, it)| {
-        of(it)
-            .into_iter()
-            .map(move |(what, file)| (scoped(name, what), Node::map([("file", Node::text(file))])))
+/// Each machine's own, by scoped name.
+fn secrets(machines: &[(&str, &Machine)]) -> Node {
+    let all = machines.iter().flat_map(|(name, it)| {
+        it.secrets.iter().map(move |(key, file)| (scoped(name, key.as_str()), file.as_str()))
     });
-    Node::map(scoped.collect::<BTreeMap<_, _>>())
+    files(all)
+}
+
+/// Each machine's ecosystem, and the mapping for all.
+fn configs(project: &Project, machines: &[(&str, &Machine)]) -> Node {
+    let own =
+        machines.iter().map(|(name, it)| (scoped(name, service::ECOSYSTEM), it.ecosystem_file.as_str()));
+    let shared = (!machines.is_empty()).then(|| (service::MAPPING.to_owned(), project.mapping_file.as_str()));
+    files(own.chain(shared))
+}
+
+fn files<'a>(all: impl Iterator<Item = (String, &'a str)>) -> Node {
+    let all = all.map(|(name, file)| (name, Node::map([("file", Node::text(file))])));
+    Node::map(all.collect::<BTreeMap<_, _>>())
 }

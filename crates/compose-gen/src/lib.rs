@@ -29,6 +29,7 @@
 //!     name: "roster".parse()?,
 //!     header: "Generated; do not edit.".into(),
 //!     context: ".".into(),
+//!     mapping_file: "./service-mapping.json".into(),
 //!     machine: Some(compose_gen::Machine {
 //!         plan: Arc::new(plan),
 //!         env_files: vec!["./.env".into()],
@@ -70,6 +71,10 @@ pub const MACHINE: &str = "machine";
 pub const REDIS: &str = "redis";
 /// Where a machine finds its ecosystem: the value of `ROSTER_ECOSYSTEM`.
 pub const ECOSYSTEM_PATH: &str = "/etc/roster/ecosystem.json";
+/// Where it finds the service mapping: beside the ecosystem.
+pub const MAPPING_PATH: &str = "/etc/roster/service-mapping.json";
+/// The secret without which a health server answers its own container alone, so that its port is not published.
+pub const HEALTH_TOKEN: &str = "MACHINE_HEALTH_TOKEN";
 /// The user and group of every process, but for a Redis image of other people.
 pub const USER: &str = "10001:10001";
 
@@ -82,6 +87,8 @@ pub struct Project {
     pub header: String,
     /// The folder that images are built from, relative to the file or absolute: `.` when both are in one place.
     pub context: String,
+    /// The service mapping that the machines were planned with, mounted at [`MAPPING_PATH`] in each.
+    pub mapping_file: String,
     /// The machine that is always started, under the name [`MACHINE`].
     pub machine: Option<Machine>,
     /// Machines that are started on request. The name is the compose profile, the service and the host name.
@@ -157,13 +164,21 @@ impl Project {
 }
 
 impl Machine {
-    /// Every port that it publishes, with the process that listens: the health server and its services.
+    /// Whether its health server is to answer beyond its container: ports are published, and it has a token for those
+    /// who ask.
+    fn answers_outside(&self) -> bool {
+        self.plan.is_published() && self.secrets.keys().any(|it| it.as_str() == HEALTH_TOKEN)
+    }
+
+    /// Every port that it publishes, with the process that listens: its services, and the health server if it answers
+    /// beyond its container.
     fn published_ports(&self) -> BTreeMap<u16, &str> {
         if !self.plan.is_published() {
             return BTreeMap::new();
         }
         let services = self.plan.services().iter();
         let services = services.flat_map(|it| it.ports.values().map(|port| (*port, it.name.as_str())));
-        services.chain([(self.plan.health_port(), "the health server")]).collect()
+        let health = self.answers_outside().then_some((self.plan.health_port(), "the health server"));
+        services.chain(health).collect()
     }
 }

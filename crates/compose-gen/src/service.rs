@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use crate::document::scoped;
 use crate::limits::{self, REDIS_MEMORY_MIB};
 use crate::yaml::{MERGE, Node};
-use crate::{Additional, ECOSYSTEM_PATH, Image, Machine, REDIS, USER};
+use crate::{Additional, ECOSYSTEM_PATH, Image, MAPPING_PATH, Machine, REDIS, USER};
 
 /// The anchor of what all machines have in common, under the key `x-base-machine`.
 pub(crate) const BASE: &str = "base-machine";
 /// The config that holds a machine's ecosystem.
 pub(crate) const ECOSYSTEM: &str = "ecosystem";
+/// The config that holds the service mapping, for all machines.
+pub(crate) const MAPPING: &str = "service-mapping";
 /// The volume that holds what Redis wrote.
 pub(crate) const DATA: &str = "data";
 /// The folder that every container has for itself. Compose-harden knows it in this plain form only.
@@ -77,10 +79,16 @@ pub(crate) fn machine(name: &str, on_request: bool, it: &Machine, context: &str)
         ("build", build(context, plan.stage().name.as_str())),
         ("depends_on", Node::map(depends_on)),
         ("volumes", Node::List(mounts(name, it).into_iter().map(Mount::node).collect())),
-        ("configs", Node::List(vec![file(name, ECOSYSTEM, ECOSYSTEM_PATH)])),
+        (
+            "configs",
+            Node::List(vec![
+                file(scoped(name, ECOSYSTEM), ECOSYSTEM_PATH),
+                file(MAPPING.to_owned(), MAPPING_PATH),
+            ]),
+        ),
         (
             "secrets",
-            Node::List(it.secrets.keys().map(|key| file(name, key.as_str(), key.as_str())).collect()),
+            Node::List(it.secrets.keys().map(|key| file(scoped(name, key.as_str()), key.as_str())).collect()),
         ),
         ("environment", environment(it)),
         ("env_file", Node::texts(&it.env_files)),
@@ -163,14 +171,18 @@ fn networks(internal: bool) -> Node {
     Node::texts(if internal { &["egress", "internal"][..] } else { &["egress"] }.iter().copied())
 }
 
-/// A secret or config of one machine and where the machine sees it.
-fn file(machine: &str, what: &str, target: &str) -> Node {
-    Node::map([("source", Node::text(scoped(machine, what))), ("target", Node::text(target))])
+/// A secret or config of the file and where a machine sees it.
+fn file(source: String, target: &str) -> Node {
+    Node::map([("source", Node::Text(source)), ("target", Node::text(target))])
 }
 
 fn environment(it: &Machine) -> Node {
     let files = it.secrets.keys().map(|key| (format!("{key}_FILE"), format!("/run/secrets/{key}")));
     let all = files.chain([("ROSTER_ECOSYSTEM".to_owned(), ECOSYSTEM_PATH.to_owned())]);
+    // Docker forwards a published port to the container's own address. Outside of containers nothing of this holds, so
+    // it is not in the `.env`.
+    let listen = it.answers_outside().then(|| ("MACHINE_HEALTH_LISTEN".to_owned(), "0.0.0.0".to_owned()));
+    let all = all.chain(listen);
     Node::map(all.map(|(key, value)| (key, Node::Text(value))).collect::<BTreeMap<_, _>>())
 }
 

@@ -83,11 +83,14 @@ fn every_judge_has_teeth() {
 fn meant(name: &str, on_request: bool, it: &Machine) -> Value {
     let plan = &it.plan;
     let mut ports: Vec<u16> = plan.services().iter().flat_map(|it| it.ports.values().copied()).collect();
-    ports.push(plan.health_port());
-    ports.sort_unstable();
     ports.retain(|_| plan.is_published());
+    ports.extend(fixtures::answers_outside(it).then_some(plan.health_port()));
+    ports.sort_unstable();
     let mut environment =
         json!({ "FROM_ENV_FILE": "it is read", "ROSTER_ECOSYSTEM": "/etc/roster/ecosystem.json" });
+    if fixtures::answers_outside(it) {
+        environment["MACHINE_HEALTH_LISTEN"] = "0.0.0.0".into();
+    }
     for key in it.secrets.keys() {
         environment[format!("{key}_FILE")] = format!("/run/secrets/{key}").into();
     }

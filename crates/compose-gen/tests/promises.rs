@@ -9,7 +9,7 @@ use spec::model::Binding;
 
 mod fixtures;
 
-use fixtures::{Wanted, card, projects, texts, volume};
+use fixtures::{Wanted, answers_outside, card, projects, texts, volume};
 
 fn read(project: &Project) -> Value {
     let text = lower(project).expect("nothing collides");
@@ -44,8 +44,13 @@ proptest! {
         for (name, service) in read["services"].as_object().unwrap() {
             let ports: Vec<&str> = service["ports"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             prop_assert!(ports.iter().all(|it| it.starts_with("127.0.0.1:")));
-            let published = machines(&project).any(|(it, machine)| it == name && machine.plan.is_published());
-            prop_assert_eq!(!ports.is_empty(), published);
+            let Some((_, machine)) = machines(&project).find(|(it, _)| it == name) else {
+                prop_assert!(ports.is_empty());
+                continue;
+            };
+            let services = machine.plan.services().iter().map(|it| it.ports.len()).sum::<usize>();
+            let expected = if machine.plan.is_published() { services } else { 0 };
+            prop_assert_eq!(ports.len(), expected + usize::from(answers_outside(machine)));
         }
     }
 
@@ -75,6 +80,9 @@ proptest! {
             let mut expected: BTreeMap<String, String> =
                 it.secrets.keys().map(|key| (format!("{key}_FILE"), format!("/run/secrets/{key}"))).collect();
             expected.insert("ROSTER_ECOSYSTEM".into(), "/etc/roster/ecosystem.json".into());
+            if answers_outside(it) {
+                expected.insert("MACHINE_HEALTH_LISTEN".into(), "0.0.0.0".into());
+            }
             prop_assert_eq!(environment, expected);
         }
     }

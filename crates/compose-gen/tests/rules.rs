@@ -44,8 +44,8 @@ fn everything_wrong_is_told_at_once() {
             ("b".parse().unwrap(), tool("registry.example:5000/tool", &["a", "secret\0"])),
         ]),
         ..project([
-            (None, machine(None, &published, &[], true)),
-            (Some("b"), machine(Some("b"), &also, &[], false)),
+            (None, machine(None, &published, &["MACHINE_HEALTH_TOKEN"], true)),
+            (Some("b"), machine(Some("b"), &also, &["MACHINE_HEALTH_TOKEN"], false)),
             (Some("machine-2"), machine(Some("machine-2"), &Wanted::default(), &[], false)),
         ])
     };

@@ -22,6 +22,7 @@ use env_builder::pool::Pool;
 use spec::ids::{EnvKey, MachineId};
 use spec::model::{Catalog, EnvNeed};
 use spec::notes::{Code, Finding, Located};
+use spec::source::SourceText;
 
 use crate::layout::Layout;
 use crate::redact::Redactor;
@@ -37,6 +38,7 @@ pub const CODES: &[Code] = &[
     machine::HARDWARE,
     machine::ASSUMED,
     machine::NOT_DETECTED,
+    machine::UNPUBLISHED,
 ];
 
 /// What every machine of one run is planned with.
@@ -45,7 +47,9 @@ pub struct Setup<'a> {
     pub layout: &'a Layout,
     /// The world.
     pub world: &'a World,
-    /// What the mapping offers.
+    /// The service mapping as it is written.
+    pub mapping: SourceText,
+    /// What it offers.
     pub catalog: Catalog,
 }
 
@@ -75,7 +79,7 @@ impl<'a> Setup<'a> {
     pub fn read(layout: &'a Layout, world: &'a World) -> Result<Self, Vec<Finding>> {
         let mapping = layout.mapping().map_err(|error| vec![Finding::error(Located::nowhere(error))])?;
         let catalog = mapping::load(&mapping)?;
-        Ok(Self { layout, world, catalog })
+        Ok(Self { layout, world, mapping, catalog })
     }
 
     /// Every variable that the mapping or a plan may ask for.

@@ -20,6 +20,9 @@ use crate::run::Run;
 /// Names the compose project: stable, since Compose would leave the containers of another name behind.
 const PROJECT: &str = "roster";
 
+/// The service mapping in a set: a machine knows by it what it could run and does not, and how services are installed.
+const MAPPING: &str = "service-mapping.json";
+
 /// The variable that names an image for Redis.
 const REDIS_IMAGE: &str = "REDIS_IMAGE";
 
@@ -69,7 +72,7 @@ pub(crate) fn build(
         new
     });
     if !set.findings.iter().any(|it| it.severity == Severity::Error) {
-        match set.lower(run, default) {
+        match set.lower(run, default, setup.mapping.text()) {
             Ok(artefacts) => set.artefacts = Some(artefacts),
             Err(findings) => set.findings.extend(findings),
         }
@@ -84,7 +87,12 @@ impl Set {
         outcome.planned
     }
 
-    fn lower(&self, run: &Run<'_>, request: Option<&Request>) -> Result<Artefacts, Vec<Finding>> {
+    fn lower(
+        &self,
+        run: &Run<'_>,
+        request: Option<&Request>,
+        mapping: &str,
+    ) -> Result<Artefacts, Vec<Finding>> {
         let mut artefacts = Artefacts::default();
         if let Some(planned) = &self.default {
             files(&mut artefacts, None, planned);
@@ -94,6 +102,7 @@ impl Set {
         }
         let manifest = Manifest { schema_version: 1, default: request.cloned() };
         artefacts.add(manifest::PATH, manifest.to_json());
+        artefacts.add(MAPPING, mapping);
         if let Some(project) = self.project(run, &artefacts)? {
             let text = compose_gen::lower(&project).map_err(errors)?;
             artefacts.add("docker-compose.yaml", text);
@@ -109,6 +118,7 @@ impl Set {
             name: PROJECT.parse().expect("a valid name"),
             header: header.into(),
             context: context(run),
+            mapping_file: format!("./.roster/current/{MAPPING}"),
             machine: None,
             profiles: BTreeMap::new(),
             redis_image: None,

@@ -35,7 +35,7 @@ use settings::Reader;
 
 /// A document of a name of its own: what the compose file sets.
 const ECOSYSTEM: &str = "ROSTER_ECOSYSTEM";
-/// The service mapping, in the project's `config/` or beside the document.
+/// The service mapping, in a generation or beside the document.
 const MAPPING: &str = "service-mapping.json";
 
 /// Which machine.
@@ -157,7 +157,7 @@ fn text(path: &Path) -> Result<SourceText, ConfigFault> {
 /// The names of all services of the mapping, where that can be found: what is not in the plan is shown too.
 pub(crate) fn known_services(origin: &Origin) -> Vec<ServiceName> {
     let root = match origin {
-        Origin::Generation { root, .. } => root.join("config"),
+        Origin::Generation { root, id, .. } => root.join(".roster/generations").join(id),
         Origin::Document { path } => path.parent().unwrap_or(Path::new("/etc/roster")).to_owned(),
     };
     let text = std::fs::read(root.join(MAPPING)).unwrap_or_default();

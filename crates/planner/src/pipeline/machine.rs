@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use allocator::Machine;
-use compose_gen::Additional;
+use compose_gen::{Additional, HEALTH_TOKEN};
 use ecosystem::Ecosystem;
 use env_builder::environment::Environment;
 use env_builder::take::{self, Need};
@@ -113,6 +113,7 @@ fn decide(
     if findings.iter().any(|it| it.severity == Severity::Error && it.code.exit != Exit::MissingValue) {
         return None;
     }
+    findings.extend(environment.as_ref().and_then(|it| unpublished(&plan, it, profile.as_ref())));
     let none = BTreeMap::new();
     let ecosystem = match ecosystem::lower(&plan, environment.as_ref().map_or(&none, Environment::public)) {
         Ok(ecosystem) => ecosystem,
@@ -125,6 +126,45 @@ fn decide(
     let document = PlanDocument::of(&plan, name.as_deref(), &roster, part);
     Some(Planned { profile, plan: Arc::new(plan), environment, ecosystem, document, additional })
 }
+
+/// A machine whose ports are published, all but one.
+fn unpublished(
+    plan: &AllocationPlan,
+    environment: &Environment,
+    profile: Option<&Profile>,
+) -> Option<Finding> {
+    let has_token = environment.secrets().any(|(key, _)| key.as_str() == HEALTH_TOKEN);
+    let place = profile?.place("/docker/publish");
+    (plan.is_published() && !has_token).then(|| Finding::advice(Located::at(place, Unpublished)))
+}
+
+/// A health server that answers in its container alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the port of the health server is not published: it has no `{HEALTH_TOKEN}`")]
+struct Unpublished;
+
+impl Fault for Unpublished {
+    fn code(&self) -> Code {
+        UNPUBLISHED
+    }
+
+    fn fix(&self) -> String {
+        format!(
+            "set `{HEALTH_TOKEN}`, 16 characters or more, where the profile's secrets are; or ask inside: `docker compose exec machine roster status`"
+        )
+    }
+}
+
+/// A health server without a token is not published.
+pub(crate) const UNPUBLISHED: Code = Code {
+    id: "MACH003",
+    title: "the port of the health server is not published",
+    exit: Exit::Error,
+    explanation: "Whoever reaches a health server can stop its machine, so that beyond its own loopback it answers only \
+who shows its token, and without one it does not listen there. A published port is beyond the loopback of the \
+container.\n\nTold of: `docker.publish` in a profile, and no `MACHINE_HEALTH_TOKEN`.\n\nMend it: set one beside the \
+profile's other secrets, or ask inside of the container, which needs none.",
+};
 
 fn names(environment: &Environment) -> EnvironmentPart {
     EnvironmentPart {

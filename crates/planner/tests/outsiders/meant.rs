@@ -108,13 +108,16 @@ impl Machine {
 
         let mut ports: Vec<u64> =
             services.iter().flat_map(|it| fields(&it["ports"])).map(|it| it.1.as_u64().unwrap()).collect();
-        ports.push(plan["health_port"].as_u64().unwrap());
-        ports.sort_unstable();
+        let answers_outside = self.publishes && secret.contains_key("MACHINE_HEALTH_TOKEN");
         ports.retain(|_| self.publishes);
+        ports.extend(answers_outside.then(|| plan["health_port"].as_u64().unwrap()));
+        ports.sort_unstable();
 
         let mut environment = public.clone();
         environment.extend(secret.keys().map(|it| (format!("{it}_FILE"), format!("/run/secrets/{it}"))));
         environment.insert("ROSTER_ECOSYSTEM".to_owned(), "/etc/roster/ecosystem.json".to_owned());
+        let listen = ("MACHINE_HEALTH_LISTEN".to_owned(), "0.0.0.0".to_owned());
+        environment.extend(answers_outside.then_some(listen));
 
         let types: BTreeSet<&str> = services.iter().map(|it| it["service"].as_str().unwrap()).collect();
         let types: Vec<&Value> = types.into_iter().map(|it| &mapping["services"][it]).collect();
@@ -137,6 +140,7 @@ impl Machine {
             "device_ids": self.devices(),
             "secrets": secret.iter().map(|(key, value)| json!([key, value])).collect::<Vec<_>>(),
             "ecosystem": [plan["machine"], processes],
+            "mapping": fields(&mapping["services"]).map(|it| it.0).collect::<Vec<_>>(),
             "ports": ports.iter().map(|it| json!(["127.0.0.1", it.to_string(), it])).collect::<Vec<_>>(),
             "environment": environment,
             "volumes": self.volumes(&types, &public["MACHINE_WORKSPACE"]),
@@ -204,9 +208,13 @@ fn said(machine: &Machine, expanded: &Value) -> Value {
         assert_eq!(source, format!("{}.{target}", machine.name));
         secrets.push(json!([target, file("secrets", it)]));
     }
-    let config = &service["configs"][0];
-    assert_eq!(config["target"], "/etc/roster/ecosystem.json");
-    let ecosystem: Value = serde_json::from_str(&file("configs", config)).unwrap();
+    let config = |at: usize, target: &str| -> Value {
+        let config = &service["configs"][at];
+        assert_eq!(config["target"], target);
+        serde_json::from_str(&file("configs", config)).unwrap()
+    };
+    let ecosystem = config(0, "/etc/roster/ecosystem.json");
+    let mapping = config(1, "/etc/roster/service-mapping.json");
     let mut processes: Vec<&str> = items(&ecosystem["apps"]).map(|it| it["name"].as_str().unwrap()).collect();
     processes.sort_unstable();
 
@@ -224,6 +232,7 @@ fn said(machine: &Machine, expanded: &Value) -> Value {
         "device_ids": texts_of(&resources["reservations"]["devices"][0]["device_ids"]),
         "secrets": secrets,
         "ecosystem": [ecosystem["machine"], processes],
+        "mapping": fields(&mapping["services"]).map(|it| it.0).collect::<Vec<_>>(),
         "ports": items(&service["ports"])
             .map(|it| json!([it["host_ip"], it["published"], it["target"]])).collect::<Vec<_>>(),
         "environment": environment.collect::<BTreeMap<_, _>>(),
