@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     setup,
-    workspace::{cargo, command, run as start, tools, typed},
+    workspace::{cargo, command, run as start, target, tools, typed},
 };
 
 /// One step, and how it is done.
@@ -31,6 +31,8 @@ enum Act {
     Test(&'static [&'static str]),
     /// A program of `.tools/venv/bin`.
     Python(&'static [&'static str]),
+    /// `cargo xtask e2e` with these scenarios.
+    EndToEnd(&'static [&'static str]),
 }
 
 const STEPS: &[Step] = &[
@@ -85,6 +87,23 @@ const STEPS: &[Step] = &[
         name: "test",
         act: Act::Test(&["test", "--workspace", "--exclude", "xtask", "--locked", "--no-fail-fast"]),
     },
+    // Whole machines on a private Redis. What needs a Docker engine (`compose`) or an idle machine (`many-gpus`) is for
+    // `cargo xtask e2e`.
+    Step {
+        name: "e2e",
+        act: Act::EndToEnd(&[
+            "single-worker",
+            "mixed-workload",
+            "priorities",
+            "retry-and-dead-letter",
+            "cancel",
+            "worker-crash",
+            "service-crash",
+            "redis-restart",
+            "drain",
+            "switch-and-rollback",
+        ]),
+    },
     Step {
         name: "doc",
         act: Act::Cargo(&[
@@ -132,6 +151,16 @@ impl Act {
             Self::Python(words) => {
                 let (program, arguments) = words.split_first().expect("a step names its program");
                 start(prepared(command(tools().join("venv/bin").join(program)).args(arguments)))
+            }
+            Self::EndToEnd(scenarios) => {
+                // With examples it is built with the features that tests ask for, and so of what the steps above have built.
+                let build =
+                    ["build", "--workspace", "--bins", "--examples", "--features", "xtask/e2e", "--locked"];
+                start(prepared(&mut cargo(build)))?;
+                let built = target()?.join("debug");
+                let mut e2e = command(built.join("xtask"));
+                e2e.args(["e2e", "--redis", "server", "--roster"]).arg(built.join("roster")).args(*scenarios);
+                start(prepared(&mut e2e))
             }
         }
     }

@@ -9,7 +9,11 @@ use std::{sync::Arc, time::Instant};
 use futures_util::future::LocalBoxFuture;
 
 #[cfg(feature = "e2e")]
+mod chaos;
+#[cfg(feature = "e2e")]
 mod compose;
+#[cfg(feature = "e2e")]
+mod demo;
 #[cfg(feature = "e2e")]
 mod machine;
 #[cfg(feature = "e2e")]
@@ -40,12 +44,39 @@ pub(crate) struct Args {
     /// The image of a Redis that is a container; left out, one is built from Debian's packages
     #[arg(long, value_name = "IMAGE")]
     redis_image: Option<String>,
-    /// The Debian image that images are built from, instead of the Dockerfile's; see `image rootfs`
+    /// The Debian image that images are built from; left out, the one of `image rootfs` if it is there, else the
+    /// Dockerfile's
     #[arg(long, value_name = "IMAGE")]
     base_image: Option<String>,
+    /// Run this binary, instead of one that is built as a release has it
+    #[arg(long, value_name = "FILE")]
+    roster: Option<std::path::PathBuf>,
     /// Keep the folder with projects and logs
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Demo {
+    /// Leave the machine running in the end, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// Run this binary, instead of one that is built as a release has it
+    #[arg(long, value_name = "FILE")]
+    roster: Option<std::path::PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Chaos {
+    /// How many faults there are
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    kills: u32,
+    /// What decides which; left out, chance
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Run this binary, instead of one that is built as a release has it
+    #[arg(long, value_name = "FILE")]
+    roster: Option<std::path::PathBuf>,
 }
 
 /// Where Redis comes from.
@@ -66,6 +97,47 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode, String> {
     crate::light::again()
 }
 
+/// Shows a machine at work, by the xtask that can.
+#[cfg(not(feature = "e2e"))]
+pub(crate) fn demo(_: &Demo) -> Result<ExitCode, String> {
+    crate::light::again()
+}
+
+/// Does to machines what happens to machines, by the xtask that can.
+#[cfg(not(feature = "e2e"))]
+pub(crate) fn chaos(_: &Chaos) -> Result<ExitCode, String> {
+    crate::light::again()
+}
+
+/// Shows a machine at work.
+///
+/// # Errors
+///
+/// What is missing and how to get it, or what went wrong.
+#[cfg(feature = "e2e")]
+pub(crate) fn demo(args: &Demo) -> Result<ExitCode, String> {
+    runtime()?.block_on(demo::run(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does to machines what happens to machines.
+///
+/// # Errors
+///
+/// What could not be started, or what was lost, doubled or left over.
+#[cfg(feature = "e2e")]
+pub(crate) fn chaos(args: &Chaos) -> Result<ExitCode, String> {
+    runtime()?.block_on(chaos::run(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Commands that are typed into a machine hold up one thread; what machines are connected by goes on.
+#[cfg(feature = "e2e")]
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+    runtime.map_err(|error| format!("the runtime: {error}"))
+}
+
 /// What a scenario comes to: what to say of it, or why it failed.
 #[cfg(feature = "e2e")]
 type Seen = Result<String, String>;
@@ -76,6 +148,8 @@ struct Scenario {
     name: &'static str,
     /// What it shows, in a line.
     about: &'static str,
+    /// Whether it needs a Docker engine.
+    docker: bool,
     act: fn(Arc<World>) -> LocalBoxFuture<'static, Seen>,
 }
 
@@ -103,12 +177,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     }
     let chosen =
         all.into_iter().filter(|it| args.only.is_empty() || args.only.iter().any(|name| name == it.name));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| format!("the runtime: {error}"))?;
-    let failed = runtime.block_on(async {
+    let failed = runtime()?.block_on(world::interruptible(async {
         let world = Arc::new(World::begin(args).await?);
-        let (mut passed, mut failed) = (0_u32, 0_u32);
+        let (mut passed, mut failed, mut left_out) = (0_u32, 0_u32, 0_u32);
+        // Who asks for a scenario by its name, and who checks a change, has to have what it needs.
+        let lenient = args.only.is_empty() && std::env::var_os("CI").is_none();
         for scenario in chosen {
+            if let Some(why) = world.no_engine.as_ref().filter(|_| scenario.docker && lenient) {
+                left_out += 1;
+                println!("not run {:<22}           {why}", scenario.name);
+                continue;
+            }
             let began = Instant::now();
             let seen = (scenario.act)(Arc::clone(&world)).await;
             let took = began.elapsed().as_secs_f64();
@@ -123,9 +202,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
                 }
             }
         }
-        println!("\n{passed} passed, {failed} failed");
+        let left_out = if left_out > 0 { format!(", {left_out} not run") } else { String::new() };
+        println!("\n{passed} passed, {failed} failed{left_out}");
         world.end(failed > 0).await;
-        Ok::<_, String>(failed)
-    })?;
+        Ok(failed)
+    }))?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,6 +8,8 @@ mod build;
 #[cfg(feature = "e2e")]
 mod context;
 #[cfg(feature = "e2e")]
+mod host;
+#[cfg(feature = "e2e")]
 mod layers;
 #[cfg(feature = "e2e")]
 mod progress;
@@ -39,6 +41,9 @@ pub(crate) struct Build {
     /// Compile the binary inside the build, instead of taking the one that cargo makes on this machine
     #[arg(long)]
     from_source: bool,
+    /// Take this binary, which has to run on the base image
+    #[arg(long, value_name = "FILE", conflicts_with = "from_source")]
+    binary: Option<std::path::PathBuf>,
     /// With `--from-source`: the image with the Rust toolchain, instead of the Dockerfile's
     #[arg(long, value_name = "IMAGE", requires = "from_source")]
     rust_image: Option<String>,
@@ -78,6 +83,31 @@ pub(crate) fn run(verb: &Verb) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Sees to an engine on this machine, and to a Debian image in it; what is there is taken.
+///
+/// # Errors
+///
+/// What has to be installed by someone else, or what a program says.
+#[cfg(feature = "e2e")]
+pub(crate) fn prepare() -> Result<ExitCode, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("the runtime: {error}"))?;
+    runtime.block_on(host::prepare())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same, by the xtask that can.
+#[cfg(not(feature = "e2e"))]
+pub(crate) fn prepare() -> Result<ExitCode, String> {
+    crate::light::again()
+}
+
+/// The Debian image that was made here, if the engine has it.
+#[cfg(feature = "e2e")]
+pub(crate) async fn local_base(docker: &bollard::Docker) -> Option<String> {
+    docker.inspect_image(ROOTFS).await.ok().map(|_| ROOTFS.to_owned())
+}
+
 /// Builds, by the xtask that can.
 #[cfg(not(feature = "e2e"))]
 pub(crate) fn run(_: &Verb) -> Result<ExitCode, String> {
@@ -97,22 +127,37 @@ pub(crate) async fn engine() -> Result<bollard::Docker, String> {
     Ok(docker)
 }
 
-/// Builds a target on this base image, unless everything of it is there already, and returns the image's name.
+/// `roster`, built as a release has it.
 ///
 /// # Errors
 ///
-/// What the engine or cargo says.
+/// What cargo says.
+#[cfg(feature = "e2e")]
+pub(crate) fn released() -> Result<std::path::PathBuf, String> {
+    use crate::workspace::{cargo, run, target};
+    run(&mut cargo(["build", "--quiet", "--release", "--locked", "--package", "roster-machine"]))?;
+    Ok(target()?.join("release/roster"))
+}
+
+/// Builds a target with this binary on this base image, unless everything of it is there already, and returns the image's
+/// name.
+///
+/// # Errors
+///
+/// What the engine says.
 #[cfg(feature = "e2e")]
 pub(crate) async fn built(
     target: &str,
     tag: Option<String>,
     base_image: Option<&str>,
+    binary: &std::path::Path,
 ) -> Result<String, String> {
     let args = Build {
         target: target.to_owned(),
         tag,
         base_image: base_image.map(str::to_owned),
         from_source: false,
+        binary: Some(binary.to_owned()),
         rust_image: None,
         no_cache: false,
         verbose: false,

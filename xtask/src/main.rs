@@ -41,6 +41,10 @@ enum Verb {
     Codegen(codegen::Args),
     /// Run whole machines with real jobs, and look at what comes of them
     E2e(e2e::Args),
+    /// Show a machine at work: a stream of jobs, a killed worker, and what came of them
+    Demo(e2e::Demo),
+    /// Kill, stop and cut what machines are made of while they work, and audit what came of it
+    Chaos(e2e::Chaos),
     /// Build the images of a machine
     #[command(subcommand)]
     Image(image::Verb),
@@ -65,6 +69,8 @@ fn main() -> ExitCode {
         Verb::Ci => ci::run(),
         Verb::Codegen(args) => codegen::run(&args),
         Verb::E2e(args) => e2e::run(&args),
+        Verb::Demo(args) => e2e::demo(&args),
+        Verb::Chaos(args) => e2e::chaos(&args),
         Verb::Image(verb) => image::run(&verb),
         Verb::Bench(verb) => bench::run(&verb),
     };

@@ -2,11 +2,14 @@
 //!
 //! Python and npm programs go into `.tools` (or `ROSTER_TOOLS`), each group with the text of its pins beside it: equal text,
 //! nothing to do. Programs of the operating system are installed with apt when we are root on Debian or Ubuntu; elsewhere
-//! the error is the command to type.
+//! the error is the command to type. A Docker engine takes long and changes the machine: it is made on request only.
 
 use std::{env, fs, os::unix::fs::symlink, path::PathBuf, process::ExitCode};
 
-use crate::workspace::{cargo, command, output, read, root, run as start, tools, write};
+use crate::{
+    image,
+    workspace::{cargo, command, output, read, root, run as start, tools, write},
+};
 
 mod table;
 
@@ -17,11 +20,15 @@ pub(crate) struct Args {
     /// Install nothing; fail when something is missing or out of date
     #[arg(long)]
     check: bool,
+    /// Also bring a Docker engine with a Debian image, for `e2e compose` and `image`: what is there is taken, else it is
+    /// installed and started, which needs root on Debian or Ubuntu
+    #[arg(long, conflicts_with = "check")]
+    engine: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     ensure(args.check)?;
-    Ok(ExitCode::SUCCESS)
+    if args.engine { image::prepare() } else { Ok(ExitCode::SUCCESS) }
 }
 
 /// Brings every tool of the table into place, or with `check` only says which are not.
@@ -76,7 +83,8 @@ impl Tool {
     }
 }
 
-fn on_path(program: &str) -> bool {
+/// Whether a program is on the PATH.
+pub(crate) fn on_path(program: &str) -> bool {
     env::var_os("PATH")
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
@@ -95,27 +103,29 @@ fn install_system(absent: &[(&Tool, System)]) -> Result<(), String> {
         return Ok(());
     }
     let names = absent.iter().map(|(tool, _)| tool.name).collect::<Vec<_>>().join(", ");
-    let packages_typed = packages.join(" ");
-    let root = output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    if !on_path("apt-get") {
-        return Err(format!("{names} missing; install what Debian calls `{packages_typed}`"));
-    }
-    if !root {
-        return Err(format!("{names} missing; type `sudo apt-get install -y {packages_typed}`"));
-    }
-    eprintln!("setup: apt-get install {packages_typed} (as root)");
-    start(apt().args(["update", "--quiet=2"]))?;
-    start(
-        apt()
-            .args(["install", "--quiet=2", "--option=Dpkg::Use-Pty=0", "--yes", "--no-install-recommends"])
-            .args(&packages),
-    )?;
+    install_packages(&names, &packages)?;
     match absent.iter().find(|(tool, system)| !tool.answers(*system, true)) {
         Some((tool, _)) => {
-            Err(format!("{} is still missing after apt-get install {packages_typed}", tool.name))
+            Err(format!("{} is still missing after apt-get install {}", tool.name, packages.join(" ")))
         }
         None => Ok(()),
     }
+}
+
+/// Installs packages of Debian or Ubuntu as root; elsewhere the error is what to type. `names` are the programs that are
+/// missing.
+pub(crate) fn install_packages(names: &str, packages: &[&str]) -> Result<(), String> {
+    let typed = packages.join(" ");
+    if !on_path("apt-get") {
+        return Err(format!("{names} missing; install what Debian calls `{typed}`"));
+    }
+    if !output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0") {
+        return Err(format!("{names} missing; type `sudo apt-get install -y {typed}`"));
+    }
+    eprintln!("setup: apt-get install {typed} (as root)");
+    start(apt().args(["update", "--quiet=2"]))?;
+    let quiet = ["install", "--quiet=2", "--option=Dpkg::Use-Pty=0", "--yes", "--no-install-recommends"];
+    start(apt().args(quiet).args(packages))
 }
 
 /// apt, asking nothing and talking on stderr like everything here.

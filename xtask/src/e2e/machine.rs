@@ -1,6 +1,8 @@
 //! A running machine, as it looks from outside: a process and its health server.
 
 use std::{
+    collections::BTreeMap,
+    fs,
     path::PathBuf,
     process::{Child, ExitStatus},
     time::Duration,
@@ -9,7 +11,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::world::until;
+use super::{project::Project, world::until};
 
 /// How long a machine may take to come up, or to go down.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -85,4 +87,32 @@ impl Drop for Machine {
 pub(super) fn signal_to(pid: i64, signal: Signal) -> Result<(), String> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(|| format!("no process: {pid}"))?;
     kill_process(pid, signal).map_err(|error| format!("{signal:?} to {}: {error}", pid.as_raw_nonzero()))
+}
+
+/// The running processes of a machine by their names, as `roster ps` has them.
+pub(super) fn processes(project: &Project) -> Result<BTreeMap<String, i64>, String> {
+    let answer = project.type_in("ps --json")?;
+    let answer: Value = serde_json::from_str(&answer).map_err(|error| error.to_string())?;
+    let all = answer["result"]["processes"].as_array().into_iter().flatten();
+    Ok(all.filter_map(|it| Some((it["name"].as_str()?.to_owned(), it["pid"].as_i64()?))).collect())
+}
+
+/// The process number of one of them.
+pub(super) fn process(project: &Project, name: &str) -> Result<i64, String> {
+    let all = processes(project)?;
+    all.get(name).copied().ok_or_else(|| format!("{name} does not run, but {all:?}"))
+}
+
+/// The command lines of all processes that have this folder in their environment.
+pub(super) fn processes_in(folder: &str) -> Vec<String> {
+    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+    let mut found = Vec::new();
+    for process in all.flatten().filter(|it| it.file_name().to_string_lossy().parse::<u32>().is_ok()) {
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        if String::from_utf8_lossy(&environment).contains(folder) {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            found.push(String::from_utf8_lossy(&line).replace('\0', " "));
+        }
+    }
+    found
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -10,6 +11,12 @@ use serde_json::{Value, json};
 
 use super::machine::Machine;
 use crate::workspace::root;
+
+/// Cards that pretend, as `--inventory` reads them.
+pub(super) fn cards(count: u32) -> String {
+    let gpus: Vec<_> = (0..count).map(|_| json!({ "model": "mock", "vram_mib": 24576 })).collect();
+    json!({ "mock": true, "gpus": gpus, "cpu_cores": 16, "memory_mib": 65536 }).to_string()
+}
 
 /// A project.
 pub(super) struct Project {
@@ -116,7 +123,8 @@ impl Project {
         let file = fs::File::options().create(true).append(true).open(&log);
         let file = file.map_err(|error| format!("{}: {error}", log.display()))?;
         let other = file.try_clone().map_err(|error| error.to_string())?;
-        let child = self.command("run").stdout(file).stderr(other).spawn();
+        // Not in our group: Ctrl-C is for us, and we end it before what it needs.
+        let child = self.command("run").stdout(file).stderr(other).process_group(0).spawn();
         let child = child.map_err(|error| format!("roster run: {error}"))?;
         let mut machine = Machine::new(child, self.health_port, log);
         machine.ready().await?;

@@ -3,7 +3,8 @@
 
 use std::{
     net::TcpListener,
-    path::Path,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -25,7 +26,49 @@ pub(super) struct Redis {
 
 enum Kind {
     Container(Box<ContainerAsync<GenericImage>>),
-    Server(Mutex<Child>, Box<dyn Fn() -> Command + Send + Sync>),
+    Server(Mutex<Server>),
+}
+
+/// A private server; killed when dropped.
+struct Server {
+    child: Child,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Server {
+    fn start(port: u16, folder: PathBuf) -> Result<Self, String> {
+        let child = Self::spawn(port, &folder)?;
+        Ok(Self { child, port, folder })
+    }
+
+    fn spawn(port: u16, folder: &Path) -> Result<Child, String> {
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        // Its file is never written anew: whoever reads it sees every write.
+        command.args([
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--auto-aof-rewrite-percentage",
+            "0",
+        ]);
+        // Not in our group: Ctrl-C is for us, and we end it after those who need it.
+        command.arg("--dir").arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        command.spawn().map_err(|error| format!("redis-server: {error}; `cargo xtask setup` installs it"))
+    }
+
+    fn kill(&mut self) -> Result<(), String> {
+        let ended = self.child.kill().and_then(|()| self.child.wait());
+        ended.map(drop).map_err(|error| format!("redis-server: {error}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
 }
 
 impl Redis {
@@ -53,17 +96,12 @@ impl Redis {
     /// A private server, whose files are in `folder`.
     pub(super) fn server(folder: &Path) -> Result<Self, String> {
         let port = free_port()?;
-        let folder = folder.to_owned();
-        let start = move || {
-            let mut command = Command::new("redis-server");
-            command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-            command.args(["--appendonly", "yes", "--appendfsync", "always", "--dir"]).arg(&folder);
-            command.stdin(Stdio::null()).stdout(Stdio::null());
-            command
-        };
-        let missing = |error| format!("redis-server: {error}; `cargo xtask setup` installs it");
-        let child = start().spawn().map_err(missing)?;
-        Ok(Self { port, kind: Kind::Server(Mutex::new(child), Box::new(start)) })
+        Ok(Self { port, kind: Kind::Server(Mutex::new(Server::start(port, folder.to_owned())?)) })
+    }
+
+    /// Its port, on the loopback.
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The address, with a database of its own for each scenario.
@@ -99,12 +137,11 @@ impl Redis {
                 tokio::time::sleep(dead).await;
                 container.start().await.map_err(|error| error.to_string())?;
             }
-            Kind::Server(child, start) => {
-                let mut child = child.lock().await;
-                let ended = child.kill().and_then(|()| child.wait());
-                ended.map_err(|error| format!("redis-server: {error}"))?;
+            Kind::Server(server) => {
+                let mut server = server.lock().await;
+                server.kill()?;
                 tokio::time::sleep(dead).await;
-                *child = start().spawn().map_err(|error| format!("redis-server: {error}"))?;
+                server.child = Server::spawn(server.port, &server.folder)?;
             }
         }
         self.ready().await
@@ -112,13 +149,8 @@ impl Redis {
 
     /// Ends it.
     pub(super) async fn end(self) {
-        match self.kind {
-            Kind::Container(container) => drop(container.rm().await),
-            Kind::Server(child, _) => {
-                let mut child = child.into_inner();
-                let _ = child.kill();
-                let _ = child.wait();
-            }
+        if let Kind::Container(container) = self.kind {
+            drop(container.rm().await);
         }
     }
 }

@@ -12,56 +12,67 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "single-worker",
         about: "one worker does jobs in the order in which they came",
+        docker: false,
         act: |world| Box::pin(flow::single_worker(world)),
     },
     Scenario {
         name: "many-gpus",
         about: "eight jobs a GPU on four mock GPUs: balanced, and in hardly more than the ideal time",
+        docker: false,
         act: |world| Box::pin(flow::many_gpus(world)),
     },
     Scenario {
         name: "mixed-workload",
         about: "GPU jobs and jobs of an API at once, the API a real server of its protocol",
+        docker: false,
         act: |world| Box::pin(flow::mixed_workload(world)),
     },
     Scenario {
         name: "priorities",
         about: "an urgent job overtakes those that wait",
+        docker: false,
         act: |world| Box::pin(flow::priorities(world)),
     },
     Scenario {
         name: "retry-and-dead-letter",
         about: "a failing job is tried again; one that always fails is kept with its reason, and replayed",
+        docker: false,
         act: |world| Box::pin(faults::retry_and_dead_letter(world)),
     },
     Scenario {
         name: "cancel",
         about: "a waiting job never starts, a running one stops",
+        docker: false,
         act: |world| Box::pin(faults::cancel(world)),
     },
     Scenario {
         name: "worker-crash",
         about: "a killed worker's job is done by another, and the worker comes back",
+        docker: false,
         act: |world| Box::pin(faults::worker_crash(world)),
     },
     Scenario {
         name: "service-crash",
         about: "a killed service comes back; the others work on and no job is lost",
+        docker: false,
         act: |world| Box::pin(faults::service_crash(world)),
     },
     Scenario {
         name: "redis-restart",
         about: "Redis is killed under load and comes back; no job is lost or done for nothing",
+        docker: false,
         act: |world| Box::pin(faults::redis_restart(world)),
     },
     Scenario {
         name: "drain",
         about: "SIGTERM under load: the machine ends with 0, its unfinished jobs wait untouched",
+        docker: false,
         act: |world| Box::pin(changes::drain(world)),
     },
     Scenario {
         name: "switch-and-rollback",
         about: "a running machine takes another roster and goes back, and no process is left over",
+        docker: false,
         act: |world| Box::pin(changes::switch_and_rollback(world)),
     },
     Scenario {
@@ -72,6 +83,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "compose",
         about: "the generated file under Docker Compose: built, up, worked, stopped, gone",
+        docker: true,
         act: |world| Box::pin(compose::compose(world)),
     },
 ];

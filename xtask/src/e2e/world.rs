@@ -7,22 +7,21 @@ use std::{
 };
 
 use super::{Args, From, project::Project, queue::Queue, redis};
-use crate::{
-    image,
-    workspace::{cargo, run as start, target},
-};
+use crate::image;
 
 /// The databases of a Redis with its usual settings.
 const DATABASES: u8 = 16;
 /// The first port that scenarios give out; each project takes a hundred.
-const FIRST_PORT: u16 = 21_000;
+pub(super) const FIRST_PORT: u16 = 21_000;
 
 /// What scenarios share.
 pub(super) struct World {
-    /// `roster`, as a release has it.
+    /// `roster`, as a release has it unless another one was asked for.
     pub(super) roster: PathBuf,
     pub(super) redis: redis::Redis,
     pub(super) base_image: Option<String>,
+    /// What says that no engine answers.
+    pub(super) no_engine: Option<String>,
     folder: tempfile::TempDir,
     keep: bool,
     databases: AtomicU8,
@@ -32,17 +31,25 @@ pub(super) struct World {
 impl World {
     /// Builds the binary and starts Redis; says where it comes from.
     pub(super) async fn begin(args: &Args) -> Result<Self, String> {
-        start(&mut cargo(["build", "--quiet", "--release", "--locked", "--package", "roster-machine"]))?;
-        let roster = target()?.join("release/roster");
+        let roster = match &args.roster {
+            Some(it) => it.canonicalize().map_err(|error| format!("{}: {error}", it.display()))?,
+            None => image::released()?,
+        };
         let folder = tempfile::Builder::new().prefix("roster-e2e-").tempdir();
         let folder = folder.map_err(|error| format!("a folder for projects: {error}"))?;
-        let redis = match (args.redis, image::engine().await) {
+        let engine = image::engine().await;
+        let base_image = match (&args.base_image, &engine) {
+            (None, Ok(docker)) => image::local_base(docker).await,
+            (given, _) => given.clone(),
+        };
+        let no_engine = engine.as_ref().err().cloned();
+        let redis = match (args.redis, engine) {
             (From::Server, _) | (From::Auto, Err(_)) => redis::Redis::server(folder.path())?,
             (From::Docker, Err(error)) => return Err(error),
             (From::Docker | From::Auto, Ok(_)) => {
                 let image = match &args.redis_image {
                     Some(image) => image.clone(),
-                    None => image::built("redis", None, args.base_image.as_deref()).await?,
+                    None => image::built("redis", None, base_image.as_deref(), &roster).await?,
                 };
                 redis::Redis::container(&image).await?
             }
@@ -52,7 +59,8 @@ impl World {
         Ok(Self {
             roster,
             redis,
-            base_image: args.base_image.clone(),
+            base_image,
+            no_engine,
             folder,
             keep: args.keep,
             databases: AtomicU8::new(0),
@@ -84,6 +92,14 @@ impl World {
         if it.keep || failed {
             eprintln!("e2e: projects and logs are in {}", it.folder.keep().display());
         }
+    }
+}
+
+/// Does it, unless someone types Ctrl-C; then all that was started is dropped, and so ended.
+pub(super) async fn interruptible<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
     }
 }
 

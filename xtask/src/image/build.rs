@@ -27,7 +27,13 @@ pub(super) async fn run(args: &Build) -> Result<(), String> {
 
 /// Builds one target and returns the image's name.
 pub(super) async fn image(docker: &Docker, args: &Build) -> Result<String, String> {
-    let context = if args.from_source { context::source()? } else { context::prebuilt(&args.target)? };
+    let context = match &args.binary {
+        _ if args.from_source => context::source()?,
+        // Redis carries none of our code.
+        _ if args.target == "redis" => context::prebuilt(None)?,
+        Some(it) => context::prebuilt(Some(it))?,
+        None => context::prebuilt(Some(&super::released()?))?,
+    };
     let name = args.tag.clone().unwrap_or_else(|| format!("roster-{}:latest", args.target));
     let binary = if args.from_source { "compiled" } else { "prebuilt" };
     let mut arguments = HashMap::from([("BINARY", binary)]);

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::workspace::{cargo, command, output, read, root, run, target};
+use crate::workspace::{command, output, read, root};
 
 /// The Dockerfile, in the context.
 pub(super) const DOCKERFILE: &str = "docker/Dockerfile";
@@ -24,14 +24,12 @@ fn stages(dockerfile: &str) -> impl Iterator<Item = &str> {
     named.map(|(_, name)| name).filter(move |name| !name.ends_with("-os") && !parts.contains(name))
 }
 
-/// The context of a build that takes the binary of this machine: compiled here, as a release is.
-pub(super) fn prebuilt(stage: &str) -> Result<Vec<u8>, String> {
+/// The context of a build that takes a binary of this machine, if any.
+pub(super) fn prebuilt(binary: Option<&Path>) -> Result<Vec<u8>, String> {
     let mut tar = tar::Builder::new(Vec::new());
     add(&mut tar, DOCKERFILE, &root().join(DOCKERFILE))?;
-    // Redis carries none of our code.
-    if stage != "redis" {
-        run(&mut cargo(["build", "--quiet", "--release", "--locked", "--package", "roster-machine"]))?;
-        add(&mut tar, "prebuilt/roster", &target()?.join("release/roster"))?;
+    if let Some(binary) = binary {
+        add(&mut tar, "prebuilt/roster", binary)?;
     }
     tar.into_inner().map_err(|error| format!("the context: {error}"))
 }

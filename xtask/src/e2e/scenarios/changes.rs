@@ -1,6 +1,6 @@
 //! Machines that stop, and machines that become others.
 
-use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use broker::life::State;
 use rustix::process::Signal;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::hold;
 use crate::e2e::{
     Seen,
+    machine::processes_in,
     queue::Queue,
     world::{World, until},
 };
@@ -72,18 +73,4 @@ pub(super) async fn switch_and_rollback(world: Arc<World>) -> Seen {
 fn names(services: &Value) -> BTreeSet<String> {
     let all = ["services", "workers"].into_iter().filter_map(|it| services[it].as_array()).flatten();
     all.filter_map(|it| it["name"].as_str()).map(str::to_owned).collect()
-}
-
-/// The command lines of all processes that have this folder in their environment.
-fn processes_in(folder: &str) -> Vec<String> {
-    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-    let mut found = Vec::new();
-    for process in all.flatten().filter(|it| it.file_name().to_string_lossy().parse::<u32>().is_ok()) {
-        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-        if String::from_utf8_lossy(&environment).contains(folder) {
-            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
-            found.push(String::from_utf8_lossy(&line).replace('\0', " "));
-        }
-    }
-    found
 }

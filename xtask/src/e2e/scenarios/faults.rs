@@ -9,7 +9,7 @@ use serde_json::json;
 use super::hold;
 use crate::e2e::{
     Seen,
-    machine::signal_to,
+    machine::{process, signal_to},
     queue::Queue,
     world::{World, until},
 };
@@ -62,8 +62,8 @@ pub(super) async fn worker_crash(world: Arc<World>) -> Seen {
     for id in &ids {
         queue.running(id).await?;
     }
-    let process = process(&project.type_in("ps --json")?, "simulation-worker-0")?;
-    signal_to(process, Signal::KILL)?;
+    let killed = process(&project, "simulation-worker-0")?;
+    signal_to(killed, Signal::KILL)?;
     let ended = queue.over(&ids).await?;
     hold(ended.iter().all(|it| it.result.is_some() && it.life.attempts == 0), || {
         format!("{:?}", ended.iter().map(|it| &it.life).collect::<Vec<_>>())
@@ -71,8 +71,7 @@ pub(super) async fn worker_crash(world: Arc<World>) -> Seen {
     let crashes: u32 = ended.iter().map(|it| it.life.crashes).sum();
     hold(crashes == 1, || format!("{crashes} crashes were counted"))?;
     until("the worker is back", Duration::from_secs(30), async || {
-        let now = self::process(&project.type_in("ps --json")?, "simulation-worker-0");
-        Ok(now.ok().filter(|it| *it != process))
+        Ok(process(&project, "simulation-worker-0").ok().filter(|it| *it != killed))
     })
     .await?;
     queue.audited().await?;
@@ -86,7 +85,7 @@ pub(super) async fn service_crash(world: Arc<World>) -> Seen {
     let jobs = (0..40).map(|_| Queue::job("simulation", json!({ "duration_ms": 200 })));
     let ids = queue.submit(jobs.collect::<Result<_, _>>()?).await?;
     queue.running(&ids[0]).await?;
-    signal_to(process(&project.type_in("ps --json")?, "simulation-service-0")?, Signal::KILL)?;
+    signal_to(process(&project, "simulation-service-0")?, Signal::KILL)?;
     let ended = queue.over(&ids).await?;
     hold(ended.iter().all(|it| it.result.is_some()), || "a job was lost".to_owned())?;
     machine.ready().await?;
@@ -110,12 +109,4 @@ pub(super) async fn redis_restart(world: Arc<World>) -> Seen {
     queue.audited().await?;
     hold(machine.stop().await?.success(), || "the machine did not end with 0".to_owned())?;
     Ok("200 of 200 jobs; Redis was dead for 2 s".to_owned())
-}
-
-/// The process number of a process in the answer of `roster ps --json`.
-fn process(answer: &str, name: &str) -> Result<i64, String> {
-    let answer: serde_json::Value = serde_json::from_str(answer).map_err(|error| error.to_string())?;
-    let all = answer["result"]["processes"].as_array().into_iter().flatten();
-    let found = all.into_iter().find(|it| it["name"] == name).and_then(|it| it["pid"].as_i64());
-    found.ok_or_else(|| format!("{name} does not run: {answer}"))
 }

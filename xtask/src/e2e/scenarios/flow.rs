@@ -13,6 +13,7 @@ use super::hold;
 use crate::{
     e2e::{
         Seen,
+        project::cards,
         queue::Queue,
         redis::free_port,
         world::{World, until},
@@ -41,9 +42,7 @@ pub(super) async fn many_gpus(world: Arc<World>) -> Seen {
     const EACH: u32 = 8;
     const JOB: Duration = Duration::from_millis(1500);
     let (project, queue) = world.project("many-gpus").await?;
-    let gpus: Vec<_> = (0..GPUS).map(|_| json!({ "model": "mock", "vram_mib": 24576 })).collect();
-    let inventory = json!({ "mock": true, "gpus": gpus, "cpu_cores": 16, "memory_mib": 65536 });
-    project.write("cards.json", &inventory.to_string())?;
+    project.write("cards.json", &cards(GPUS))?;
     let machine = project.boot(&format!("simulation --spec render:{GPUS} --inventory cards.json")).await?;
 
     let payload = json!({ "duration_ms": u64::try_from(JOB.as_millis()).unwrap_or(0), "steps": 4 });
@@ -75,7 +74,7 @@ pub(super) async fn mixed_workload(world: Arc<World>) -> Seen {
     .await?;
     project.set("OPENAI_BASE_URL", &address);
     project.set("OPENAI_API_KEY", "e2e-key-of-nobody");
-    project.write("cards.json", r#"{ "mock": true, "gpus": [{ "model": "mock", "vram_mib": 24576 }] }"#)?;
+    project.write("cards.json", &cards(1))?;
     let machine = project.boot("simulation --spec render:1,openai:4 --inventory cards.json").await?;
 
     let text = json!({ "model": "gpt-4o-mini", "messages": [{ "role": "user", "content": "Say hello" }] });
