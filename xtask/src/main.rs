@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod codegen;
 mod codes;
+mod dist;
 mod e2e;
 mod image;
 #[cfg(not(feature = "e2e"))]
@@ -48,6 +49,8 @@ enum Verb {
     /// Build the images of a machine
     #[command(subcommand)]
     Image(image::Verb),
+    /// Make what a release consists of
+    Dist(dist::Args),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Verb),
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Verb::E2e(args) => e2e::run(&args),
         Verb::Demo(args) => e2e::demo(&args),
         Verb::Chaos(args) => e2e::chaos(&args),
+        Verb::Dist(args) => dist::run(&args),
         Verb::Image(verb) => image::run(&verb),
         Verb::Bench(verb) => bench::run(&verb),
     };

