@@ -1,6 +1,6 @@
 //! What is wrong with a queue of the TypeScript system: only reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use redis::Value as Answer;
 use serde::Serialize;
@@ -234,9 +234,12 @@ impl Legacy {
         let beating = self.keys("worker:*:heartbeat").await?;
         found.workers = beating.iter().filter_map(|it| Some(it.split(':').nth(1)?.to_owned())).collect();
         let registered: Vec<String> = self.ask(redis::cmd("SMEMBERS").arg("workers:active")).await?;
-        let mut silent: Vec<String> =
-            registered.into_iter().filter(|it| !found.workers.contains(it)).collect();
-        silent.sort();
+        // With `UNIFIED_MACHINE_STATUS` a worker is in no set, but has a record. Attestations have a longer key.
+        let records = self.keys("worker:*").await?;
+        let recorded = records.iter().filter_map(|it| it.strip_prefix("worker:"));
+        let recorded = recorded.filter(|it| !it.contains(':')).map(str::to_owned);
+        let silent: BTreeSet<String> =
+            registered.into_iter().chain(recorded).filter(|it| !found.workers.contains(it)).collect();
         found.issues.extend(silent.into_iter().map(|worker| Issue::Silent { worker }));
         for (worker, alive) in self.owners().await? {
             if alive {

@@ -17,6 +17,8 @@ pub async fn everything_that_is_wrong_is_named_with_its_cure(sheet: &Sheet) -> O
     let (broker, me) = (server.legacy().await, worker("w-live"));
     broker.join(&me).await.unwrap();
     server.ask::<()>(&["SADD", "workers:active", "w-silent"]).await;
+    server.ask::<()>(&["HSET", "worker:w-mute", "last_heartbeat", "2025-01-01T00:00:00.000Z"]).await;
+    server.ask::<()>(&["SET", "worker:completion:step-id:x:attempt:1", "{}"]).await;
     server.submit("orphan", &json!({ "status": "in_progress", "worker_id": "w-gone" })).await;
     server.submit("nowhere", &json!({})).await;
     for id in ["orphan", "nowhere"] {
@@ -33,6 +35,7 @@ pub async fn everything_that_is_wrong_is_named_with_its_cure(sheet: &Sheet) -> O
         "job `ended` is in the line although it is completed; it would run again",
         "no live worker that says what it has takes job `nobody`",
         "worker `w-silent` is registered and has no heartbeat",
+        "worker `w-mute` is registered and has no heartbeat",
         "job `orphan` is in_progress by `w-gone`, which has no heartbeat; nobody gives it back",
         "job `nowhere` is pending and not in the line; its worker was lost between the two",
     ];
