@@ -102,6 +102,7 @@ const STEPS: &[Step] = &[
             "redis-restart",
             "drain",
             "switch-and-rollback",
+            "operations-guide",
         ]),
     },
     Step {

@@ -100,10 +100,16 @@ impl Project {
     /// `roster` with these words, in the project.
     pub(super) fn command(&self, words: &str) -> Command {
         let mut command = Command::new(&self.roster);
-        command.args(words.split_whitespace()).current_dir(&self.folder).stdin(Stdio::null());
+        command.args(words.split_whitespace());
+        self.prepare(&mut command);
+        command
+    }
+
+    /// Puts a command into the project, with its variables and no other.
+    pub(super) fn prepare(&self, command: &mut Command) {
+        command.current_dir(&self.folder).stdin(Stdio::null());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command
     }
 
     /// Types a command that has to succeed, and returns what it printed.

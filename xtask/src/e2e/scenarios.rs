@@ -5,6 +5,7 @@ use super::{Scenario, compose};
 mod changes;
 mod faults;
 mod flow;
+mod guide;
 mod legacy;
 
 /// All of them.
@@ -78,7 +79,14 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "legacy-producer",
         about: "jobs in the form of the TypeScript system are done by a machine of ours, on its wire",
+        docker: false,
         act: |world| Box::pin(legacy::legacy_producer(world)),
+    },
+    Scenario {
+        name: "operations-guide",
+        about: "every block of commands in docs/operations.md does what it says",
+        docker: false,
+        act: |world| Box::pin(guide::operations(world)),
     },
     Scenario {
         name: "compose",

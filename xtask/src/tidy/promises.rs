@@ -51,6 +51,22 @@ fn the_readme_mentions_every_verb() {
 }
 
 #[test]
+fn the_page_of_troubles_names_only_codes_that_there_are() {
+    let known: Vec<_> = planner::codes::all(codes::RUNTIME).into_iter().map(|it| it.id).collect();
+    let page = read(&root().join("docs/troubleshooting.md")).expect("there is a page of troubles");
+    let is_code = |word: &&str| {
+        let letters = word.trim_end_matches(|it: char| it.is_ascii_digit());
+        letters.len() + 3 == word.len()
+            && letters.len() > 1
+            && letters.chars().all(|it| it.is_ascii_uppercase())
+    };
+    let named: Vec<_> = page.split(|it: char| !it.is_ascii_alphanumeric()).filter(is_code).collect();
+    let unknown = named.iter().filter(|it| !known.contains(it)).map(|it| format!("no code is {it}"));
+    hold("every code of the page is one", &unknown.collect::<Vec<_>>());
+    assert!(named.len() > 40, "the page names codes: {named:?}");
+}
+
+#[test]
 fn a_verb_that_the_readme_forgot_is_found() {
     let verbs = ["plan", "diff", "env-build", "env"].map(str::to_owned);
     let faults = unmentioned(&verbs, "Type `cargo xtask plan`, then `diff`; or cargo xtask env-build.");
