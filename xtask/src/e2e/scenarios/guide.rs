@@ -15,7 +15,7 @@ use crate::{
 /// The page.
 const PAGE: &str = "docs/operations.md";
 /// How long what a block leaves behind may take to end.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// Types every block `sh` of the page, one after the other, in one folder; each has to succeed.
 pub(super) async fn operations(world: Arc<World>) -> Seen {
