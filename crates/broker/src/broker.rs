@@ -6,7 +6,7 @@ use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::capabilities::{ClassId, Unmet, Worker};
+use crate::capabilities::{Capabilities, Unmet, Worker};
 use crate::error::Error;
 use crate::event::{EventId, Happened, Progress, cut};
 use crate::ids::{JobId, LimitKey};
@@ -364,6 +364,6 @@ pub struct Explanation {
     pub paused: bool,
     /// The limit that holds it, if it waits for that now.
     pub held: Option<Held>,
-    /// For each live worker class, what it lacks; nothing if it can run the job.
-    pub classes: Vec<(ClassId, Vec<Unmet>)>,
+    /// What each live worker class has, and what it lacks; nothing if it can run the job.
+    pub classes: Vec<(Capabilities, Vec<Unmet>)>,
 }

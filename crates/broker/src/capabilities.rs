@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use spec::ids::{JobType, WorkerId};
 
 use crate::ids::{CustomerId, WorkflowId};
-use crate::requirements::{Hardware, Requirements, Test};
+use crate::requirements::{HARDWARE, Hardware, Requirements, Test};
 use crate::signature::{Digest, Signature, digest};
 use crate::value::{Capability, Number};
+
+/// How many of a kind are named where capabilities are told in a line.
+const NAMED: usize = 3;
 
 /// The models that a worker has for one service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +150,40 @@ fn passes(has: &Capability, test: &Test) -> bool {
         Test::AtLeast(least) => has.at_least(*least),
         Test::All(them) => them.iter().all(|it| has.holds(it)),
         Test::Any(them) => them.iter().any(|it| has.holds(it)),
+    }
+}
+
+/// Some of them by name, if there are any.
+fn named(kind: &str, them: impl IntoIterator<Item: fmt::Display>) -> Option<String> {
+    let them: Vec<_> = them.into_iter().map(|it| it.to_string()).collect();
+    let more = them.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let some = them[..them.len().min(NAMED)].join(", ");
+    (!some.is_empty()).then(|| format!("{kind}{some}{more}"))
+}
+
+impl fmt::Display for Capabilities {
+    /// What it can do, in a line: `comfyui; gpu_memory_gb 24; models flux, sdxl`. Of many of a kind the first are named.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = vec![named("", &self.services).unwrap_or_else(|| "no service".into())];
+        let measured = HARDWARE.iter().filter_map(|(name, it)| Some((name, self.hardware.get(it)?)));
+        parts.extend(measured.map(|(name, number)| format!("{name} {number}")));
+        let models = |them: &Models| match them {
+            Models::Any(_) => Some("any model".to_owned()),
+            Models::These(them) => named("models ", them),
+        };
+        let of = |(service, them): (_, &Models)| {
+            let whose = if self.models.len() > 1 { format!(" of {service}") } else { String::new() };
+            Some(models(them)? + &whose)
+        };
+        parts.extend(self.models.iter().filter_map(of));
+        parts.extend(named("components ", &self.components));
+        parts.extend(self.isolated.then(|| "isolated".to_owned()));
+        parts.extend(self.allowed_customers.as_ref().and_then(|it| named("only for ", it)));
+        parts.extend(named("not for ", &self.denied_customers));
+        parts.extend(self.workflow.as_ref().map(|it| format!("only of workflow {it}")));
+        parts.extend(named("", self.has.keys()));
+        f.write_str(&parts.join("; "))
     }
 }
 

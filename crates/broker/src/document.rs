@@ -7,7 +7,7 @@ use serde_json::Value;
 use spec::ids::{JobType, WorkerId};
 
 use crate::broker::{Counts, Explanation, Status};
-use crate::capabilities::ClassId;
+use crate::capabilities::{Capabilities, ClassId};
 use crate::event::{EventId, Happened, News};
 use crate::ids::{CustomerId, JobId, LimitKey};
 use crate::life::{Death, Millis, State, ms};
@@ -246,14 +246,17 @@ impl From<&Held> for HeldDocument {
 pub struct ClassDocument {
     /// The class.
     pub class: ClassId,
+    /// What it has.
+    pub has: Capabilities,
     /// What it lacks, in words; nothing if it can run the job.
     pub unmet: Vec<String>,
 }
 
 impl From<&Explanation> for ExplanationDocument {
     fn from(it: &Explanation) -> Self {
-        let class = |(class, unmet): &(ClassId, Vec<_>)| ClassDocument {
-            class: *class,
+        let class = |(has, unmet): &(Capabilities, Vec<_>)| ClassDocument {
+            class: has.class(),
+            has: has.clone(),
             unmet: unmet.iter().map(ToString::to_string).collect(),
         };
         Self {

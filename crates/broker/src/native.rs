@@ -15,7 +15,7 @@ use crate::broker::{
     Broker, Cancel, Claim, Counts, Exchange, Explanation, Heard, MAX_BATCH, MAX_REPLAY, Outcome, Renewal,
     Replay, Status, Submission, Swept, Ticket, Want,
 };
-use crate::capabilities::Worker;
+use crate::capabilities::{Capabilities, Worker};
 use crate::error::Error;
 use crate::event::{EventId, Happened, News, Progress};
 use crate::ids::{JobId, LimitKey};
@@ -309,7 +309,11 @@ impl Broker for Native {
             _ => None,
         };
         let classes = self.live_classes().await?;
-        let classes = classes.into_iter().map(|(class, has)| (class, has.unmet(&signature))).collect();
+        let fits = |(_, has): (_, Capabilities)| {
+            let unmet = has.unmet(&signature);
+            (has, unmet)
+        };
+        let classes = classes.into_iter().map(fits).collect();
         Ok(Some(Explanation { status, signature, paused: paused == Some(1), held, classes }))
     }
 

@@ -51,7 +51,8 @@ pub enum Hardware {
     RamGb,
 }
 
-const HARDWARE: [(&str, Hardware); 3] = [
+/// The parts by their names.
+pub(crate) const HARDWARE: [(&str, Hardware); 3] = [
     ("gpu_memory_gb", Hardware::GpuMemoryGb),
     ("cpu_cores", Hardware::CpuCores),
     ("ram_gb", Hardware::RamGb),

@@ -245,7 +245,7 @@ impl Broker for Legacy {
         let Some(status) = self.look_at(id.as_str()).await? else { return Ok(None) };
         let (signature, told) = (status.job.signature(), self.told().await?);
         let classes = told.known.iter().filter_map(|has| super::capabilities::told(&has.to_string()));
-        let classes = classes.map(|has| (has.class(), has.unmet(&signature))).collect();
+        let classes = classes.map(|has| (has.clone(), has.unmet(&signature))).collect();
         Ok(Some(Explanation { status, signature, paused: false, held: None, classes }))
     }
 

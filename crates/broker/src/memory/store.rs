@@ -380,7 +380,7 @@ impl Store {
     pub fn explain(&mut self, id: &JobId, now: Millis) -> Option<Explanation> {
         let status = self.status(id, now)?;
         let signature = status.job.signature();
-        let classes = self.classes.iter().map(|(class, (has, _))| (*class, has.unmet(&signature))).collect();
+        let classes = self.classes.values().map(|(has, _)| (has.clone(), has.unmet(&signature))).collect();
         let held = (status.life.state == State::Waiting).then(|| self.held(id, now)).flatten();
         Some(Explanation { status, signature, paused: self.paused, held, classes })
     }

@@ -1,7 +1,8 @@
 //! Exchanges that meet: what workers of one class ask of one `Native` while a call is on its way goes together in the next.
 //!
 //! A call costs Redis as much for itself as for a job, so workers that share calls are served more than twice as fast. Nobody
-//! waits for company: a call leaves at once while fewer than [`FLYING`] are on their way.
+//! waits for company: a call leaves at once while fewer than [`FLYING`] are on their way, and a full one, for which no company
+//! could come, while fewer than [`FULL`] are.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,8 @@ use crate::life::Millis;
 
 /// Calls of one class that are on their way: one that Redis works on, and one that it finds when it is done.
 const FLYING: usize = 2;
+/// The same of calls that are full: Redis has work even if this process has no processor for a moment.
+const FULL: usize = 4;
 
 /// What one worker asks.
 pub(super) struct Ask {
@@ -77,6 +80,18 @@ impl Drop for Flight {
 }
 
 impl Line {
+    /// Whether the next call may leave.
+    fn may_leave(&self) -> bool {
+        let mut jobs = 0;
+        let mut full = || {
+            self.waiting.iter().any(|(ask, _)| {
+                jobs += ask.most.max(ask.done.len());
+                jobs >= MAX_BATCH
+            })
+        };
+        self.flying < FLYING || (self.flying < FULL && full())
+    }
+
     /// Those that leave together: who came first, and whoever fits behind it. Who has gone away is left out.
     fn board(&mut self) -> Vec<Passenger> {
         let (mut aboard, mut twice) = (Vec::new(), true);
@@ -121,7 +136,7 @@ impl Meeting {
         loop {
             let aboard = {
                 let mut lines = self.lines();
-                let Some(line) = lines.get_mut(&kind).filter(|it| it.flying < FLYING) else { return };
+                let Some(line) = lines.get_mut(&kind).filter(|it| it.may_leave()) else { return };
                 let aboard = line.board();
                 if aboard.is_empty() {
                     if line.flying == 0 {

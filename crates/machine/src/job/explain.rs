@@ -125,9 +125,10 @@ fn classes(it: &Explanation) -> Vec<String> {
         )];
     }
     let mut lines = vec![format!("None of {kinds} can run it:")];
-    for (class, unmet) in it.classes.iter().take(CLASSES) {
+    for (has, unmet) in it.classes.iter().take(CLASSES) {
         let unmet: Vec<String> = unmet.iter().map(ToString::to_string).collect();
-        lines.push(format!("  {}  {}", &class.to_string()[..8], unmet.join("; ")));
+        lines.push(format!("  {}", clean(&has.to_string(), 200)));
+        lines.extend(unmet.iter().map(|it| format!("    {it}")));
     }
     if live > CLASSES {
         lines.push(format!("  and {} more; `--json` has all", live - CLASSES));

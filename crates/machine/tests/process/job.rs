@@ -335,7 +335,9 @@ fn what_is_in_a_queue_is_listed_counted_and_explained() {
     The attempt may take until DATE TIME (in SPAN).
     Job #2 waits for a worker, for `comfyui`, requiring {"hardware":{"gpu_memory_gb":80},"models":["flux"]}.
     None of 1 live worker class can run it:
-      dd4471a1  it does not satisfy {"hardware":{"gpu_memory_gb":80}}; it does not satisfy {"models":["flux"]}
+      comfyui; gpu_memory_gb 24
+        it does not satisfy {"hardware":{"gpu_memory_gb":80}}
+        it does not satisfy {"models":["flux"]}
     Job #3 is delayed until DATE TIME (in SPAN): it was submitted for then.
     Job #4 waits for a worker, for `comfyui`.
     1 of 1 live worker class can run it; it is claimed when one of their workers is free.

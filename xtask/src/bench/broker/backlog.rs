@@ -19,13 +19,14 @@ const OTHERS: usize = 10;
 /// Connections that claim.
 const CONNECTIONS: usize = 1;
 
-/// How often the calls with most to do are made to find the longest; and jobs of a submission, about as many as the broker
-/// sends in one call.
-const PROBES: usize = 200;
+/// Rounds in which the calls with most to do are made to find the longest, how often in each; and jobs of a submission, about
+/// as many as the broker sends in one call.
+const ROUNDS: usize = 5;
+const PROBES: usize = 40;
 const SUBMITTED: usize = 3 * MAX_BATCH;
 
-/// New classes that judge every signature.
-const STRANGERS: usize = 5;
+/// New classes of each round that judge every signature.
+const STRANGERS: usize = 2;
 
 /// Jobs of which the memory is measured.
 const WEIGHED: usize = 100_000;
@@ -129,29 +130,36 @@ pub(super) async fn waiting(server: &mut Server, scale: &Scale) -> Result<Vec<Ro
 }
 
 /// The longest of the calls with most to do, at this depth: a full submission, a full exchange, and what a new class does
-/// with its first claim, which is to judge every signature.
+/// with its first claim, which is to judge every signature. The shortest of what the rounds found: what makes a call long by
+/// its own work makes the same calls long in every round, and what else the machine does, in some.
 async fn longest(server: &mut Server, deep: &mut Deep, waiting: usize) -> Result<Vec<Row>, String> {
     let said = |error: broker::Error| error.to_string();
-    let [mut submission, mut exchange, mut first] = [0.0_f64; 3];
+    let mut found = [f64::INFINITY; 3];
     server.log_all(true).await?;
-    for round in 0..PROBES {
-        let jobs = load::jobs(SUBMITTED, |job| (deep.model)(job + round * SUBMITTED))?;
-        let submits = async { deep.queue.submit(&jobs).await.map_err(said) };
-        submission = submission.max(server.watch(submits).await?.1);
-        let worker = deep.crew.first();
-        for _ in (0..SUBMITTED).step_by(MAX_BATCH) {
-            exchange = exchange.max(server.watch(worker.exchange(MAX_BATCH)).await?.1);
+    for round in 0..ROUNDS {
+        let mut longest = [0.0_f64; 3];
+        let [submission, exchange, first] = &mut longest;
+        for probe in round * PROBES..(round + 1) * PROBES {
+            let jobs = load::jobs(SUBMITTED, |job| (deep.model)(job + probe * SUBMITTED))?;
+            let submits = async { deep.queue.submit(&jobs).await.map_err(said) };
+            *submission = submission.max(server.watch(submits).await?.1);
+            let worker = deep.crew.first();
+            for _ in (0..SUBMITTED).step_by(MAX_BATCH) {
+                *exchange = exchange.max(server.watch(worker.exchange(MAX_BATCH)).await?.1);
+            }
         }
-    }
-    for index in 0..STRANGERS {
-        let worker = load::stranger(index)?;
-        let claims = async { deep.queue.exchange(&worker, vec![], Want::now(1)).await.map_err(said) };
-        let (answer, took) = server.watch(claims).await?;
-        first = first.max(took);
-        let back = answer.claims.into_iter().map(|it| (it.ticket, Outcome::HandBack)).collect();
-        deep.queue.exchange(&worker, back, Want::NOTHING).await.map_err(said)?;
+        for index in round * STRANGERS..(round + 1) * STRANGERS {
+            let worker = load::stranger(index)?;
+            let claims = async { deep.queue.exchange(&worker, vec![], Want::now(1)).await.map_err(said) };
+            let (answer, took) = server.watch(claims).await?;
+            *first = first.max(took);
+            let back = answer.claims.into_iter().map(|it| (it.ticket, Outcome::HandBack)).collect();
+            deep.queue.exchange(&worker, back, Want::NOTHING).await.map_err(said)?;
+        }
+        found = std::array::from_fn(|it| found[it].min(longest[it]));
     }
     server.log_all(false).await?;
+    let [submission, exchange, first] = found;
     let over = if (deep.model)(0).is_some() {
         format!(" over {} signatures", thousands(SIGNATURES))
     } else {

@@ -159,8 +159,9 @@ pub async fn a_waiting_job_is_explained(broker: &impl Broker) {
     let able = worker_with("v", able);
     let told = broker.explain(&id).await.unwrap().unwrap();
     assert_eq!((told.status.life.state, told.paused), (State::Waiting, false));
-    let [(class, unmet)] = &told.classes[..] else { panic!("{:?}", told.classes) };
-    assert_eq!(*class, worker("w").class());
+    let [(has, unmet)] = &told.classes[..] else { panic!("{:?}", told.classes) };
+    assert_eq!(has, worker("w").capabilities());
+    assert_eq!(has.to_string(), "comfyui; gpu_memory_gb 24");
     let unmet: Vec<_> = unmet.iter().map(ToString::to_string).collect();
     assert_eq!(
         unmet,
@@ -171,7 +172,7 @@ pub async fn a_waiting_job_is_explained(broker: &impl Broker) {
     );
     claim_one(broker, &able).await;
     let told = broker.explain(&id).await.unwrap().unwrap();
-    assert!(told.classes.iter().any(|(class, unmet)| *class == able.class() && unmet.is_empty()));
+    assert!(told.classes.iter().any(|(has, unmet)| has == able.capabilities() && unmet.is_empty()));
 }
 
 pub async fn progress_is_seen_by_those_who_watch(broker: &impl Broker) {

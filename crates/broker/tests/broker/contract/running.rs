@@ -222,7 +222,13 @@ pub async fn an_attempt_that_takes_too_long_is_a_failure(broker: &impl Broker) {
     assert_eq!(first.until, first.deadline, "no lease is longer than the attempt may be");
     let second = claim_one(broker, &worker("v")).await;
     assert_eq!((second.attempts, second.crashes), (1, 0));
-    assert_eq!(claim(broker, &worker("w"), Want::now(1).wait(SHORT * 3)).await, []);
+    // On a machine that stands still for long, a claim may end before it has looked again.
+    for _ in 0..60 {
+        assert_eq!(claim(broker, &worker("w"), Want::now(1).wait(SHORT)).await, []);
+        if !matches!(state(broker, &id).await, State::Running { .. }) {
+            break;
+        }
+    }
     assert!(matches!(state(broker, &id).await, State::Dead(it) if it.kind == Death::Attempts));
 }
 
