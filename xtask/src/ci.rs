@@ -35,6 +35,9 @@ enum Act {
     EndToEnd(&'static [&'static str]),
 }
 
+/// The same in every step, so that each finds what the others have built.
+const FEATURES: &str = "xtask/e2e,roster-machine/otlp";
+
 const STEPS: &[Step] = &[
     Step { name: "setup", act: Act::Setup },
     Step { name: "fmt", act: Act::Cargo(&["fmt", "--all", "--check"]) },
@@ -47,7 +50,7 @@ const STEPS: &[Step] = &[
             "--bin",
             "xtask",
             "--features",
-            "xtask/e2e,roster-machine/otlp",
+            FEATURES,
             "--locked",
             "--no-fail-fast",
         ]),
@@ -59,7 +62,7 @@ const STEPS: &[Step] = &[
             "--workspace",
             "--all-targets",
             "--features",
-            "xtask/e2e,roster-machine/otlp",
+            FEATURES,
             "--locked",
             "--",
             "-D",
@@ -85,7 +88,16 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "test",
-        act: Act::Test(&["test", "--workspace", "--exclude", "xtask", "--locked", "--no-fail-fast"]),
+        act: Act::Test(&[
+            "test",
+            "--workspace",
+            "--exclude",
+            "xtask",
+            "--features",
+            "roster-machine/otlp",
+            "--locked",
+            "--no-fail-fast",
+        ]),
     },
     // Whole machines on a private Redis. What needs a Docker engine (`compose`) or an idle machine (`many-gpus`) is for
     // `cargo xtask e2e`.
@@ -107,14 +119,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "doc",
-        act: Act::Cargo(&[
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--features",
-            "xtask/e2e,roster-machine/otlp",
-            "--locked",
-        ]),
+        act: Act::Cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES, "--locked"]),
     },
 ];
 
@@ -156,7 +161,7 @@ impl Act {
             Self::EndToEnd(scenarios) => {
                 // With examples it is built with the features that tests ask for, and so of what the steps above have built.
                 let build =
-                    ["build", "--workspace", "--bins", "--examples", "--features", "xtask/e2e", "--locked"];
+                    ["build", "--workspace", "--bins", "--examples", "--features", FEATURES, "--locked"];
                 start(prepared(&mut cargo(build)))?;
                 let built = target()?.join("debug");
                 let mut e2e = command(built.join("xtask"));
