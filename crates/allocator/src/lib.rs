@@ -39,7 +39,7 @@
 //! #         exclusive: false,
 //! #     },
 //! #     build_stage: "comfyui".parse().unwrap(),
-//! #     installer: None,
+//! #     install: None,
 //! #     ports: vec![PortRule {
 //! #         name: "http".parse().unwrap(),
 //! #         base: 8188,

@@ -1,12 +1,14 @@
 //! The plan lowered to processes. Nothing is chosen here: names, ports and devices come from the plan, commands and
 //! probes from the mapping, values from the public environment.
 
+mod installers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use spec::ids::{EnvKey, ProcessName, ServiceName};
 use spec::model::{
-    AllocationPlan, Binding, Connector, EnvNeed, Installer, Isolation, LocalService, Occupies, Placement,
-    Serves, ServiceInstance, ServiceType, WorkerInstance,
+    AllocationPlan, Binding, Connector, EnvNeed, Isolation, LocalService, Occupies, Placement, Serves,
+    ServiceInstance, ServiceType, WorkerInstance,
 };
 use spec::notes::{Finding, Located, errors};
 
@@ -35,9 +37,6 @@ pub(crate) const RESTART_DELAY_MS: u32 = 100;
 
 /// Of the time between the ask to end and the kill, what the jobs of a worker may use: 25 s of 30 s.
 const GRACE: f64 = 5.0 / 6.0;
-
-/// Seconds that an installer may take to end when it is asked to stop.
-const INSTALLER_GRACE_S: u16 = 10;
 
 /// Lowers a plan to its processes. `environment` holds the public variables: its values are copied to the processes
 /// that declare them. The value of a variable that any worker or service of the plan declares secret is never copied.
@@ -132,9 +131,9 @@ impl Lowering<'_> {
         };
         let gpu =
             device.map(|it| GpuClaim { label: it.label.clone(), identity: it.identity.clone(), vram_mib });
-        let depends_on = (local.installer.iter())
-            .map(|it| Dependency { name: installer_name(*it), until: Until::Completed })
-            .collect();
+        let installed = local.install.as_ref().map(|_| installers::name(&instance.service.name));
+        let depends_on =
+            installed.into_iter().map(|name| Dependency { name, until: Until::Completed }).collect();
         let (environment, secrets) = declared.names();
         let role = Role {
             instance: Some(instance.instance),
@@ -223,38 +222,6 @@ impl Lowering<'_> {
         if let Connector::Comfyui | Connector::ComfyuiWebsocket = worker.worker.connector {
             declared.set("COMFYUI_BASE_URL", url);
         }
-    }
-
-    /// One process for each distinct installer of the local services.
-    fn installers(&self) -> Vec<App> {
-        let mut apps: Vec<App> = Vec::new();
-        let mut seen = BTreeSet::new();
-        for service in self.plan.local_services() {
-            let Some(installer) = service.local().and_then(|it| it.installer) else { continue };
-            if !seen.insert(installer) {
-                continue;
-            }
-            // Two services of one installer: it is given what either declares.
-            let wanted_by: Vec<_> = (self.plan.services().iter().zip(0..))
-                .filter(|(it, _)| it.service.local().and_then(|it| it.installer) == Some(installer))
-                .collect();
-            let declared = self.declared(wanted_by.iter().flat_map(|(it, _)| &it.service.env));
-            let (environment, secrets) = declared.names();
-            let mut cause: Vec<String> = Vec::new();
-            for entry in wanted_by.iter().filter_map(|(_, place)| self.causes.get(place)).flatten() {
-                if !cause.contains(entry) {
-                    cause.push(entry.clone());
-                }
-            }
-            let role = Role { environment, secrets, cause, ..role(Kind::Installer, &service.name) };
-            apps.push(App {
-                args: vec!["install".into(), "apply".into(), installer.as_str().into()],
-                env: declared.env,
-                autorestart: false,
-                ..self.app(installer_name(installer), ROSTER.into(), INSTALLER_GRACE_S, role)
-            });
-        }
-        apps
     }
 
     fn external(&mut self, service: &ServiceType) -> External {
@@ -347,10 +314,6 @@ fn role(kind: Kind, service: &ServiceName) -> Role {
 fn url(instance: &ServiceInstance) -> Option<String> {
     let first = instance.service.local()?.ports.first()?;
     instance.ports.get(&first.name).map(|port| format!("http://127.0.0.1:{port}"))
-}
-
-fn installer_name(installer: Installer) -> ProcessName {
-    ProcessName::of_parts(format_args!("{}-install", installer.as_str()))
 }
 
 /// What anyone in the plan declares secret.

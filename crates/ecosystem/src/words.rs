@@ -33,6 +33,11 @@ impl Words<'_> {
         templates.iter().map(|it| self.one(it)).collect()
     }
 
+    /// Texts that the mapping has checked to be templates.
+    pub(crate) fn texts(&mut self, texts: &[String]) -> Vec<String> {
+        texts.iter().filter_map(|it| Template::parse(it).ok()).map(|it| self.one(&it)).collect()
+    }
+
     pub(crate) fn probes(&mut self, service: &ServiceType, ports: &BTreeMap<PortName, u16>) -> Probes {
         let all = &service.probes;
         let mut probe = |it: &AnyProbe| match it {

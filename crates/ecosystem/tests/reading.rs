@@ -55,7 +55,7 @@ fn all_faults_of_form_are_told_at_once() {
     e.json:201:17 DOC003 `apps[2].roster.kind` must be service, worker or installer [write service, worker or installer]
     e.json:268:17 DOC003 `apps[3].script` must be a text of at least 1 characters [write a text of at least 1 characters]
     e.json:345:21 DOC003 `schema_version` must be 1 [write 1]
-    e.json:362:21 DOC003 `setup[0].merge_logs` must be true [write true]
+    e.json:364:21 DOC003 `setup[0].merge_logs` must be true [write true]
     "#);
 }
 

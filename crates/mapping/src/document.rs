@@ -7,7 +7,7 @@ use std::num::{NonZeroU8, NonZeroU16, NonZeroU32};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use spec::ids::{EnvKey, JobType, PortName, ServiceName, StageName, WorkerName};
-use spec::model::{Binding, Connector, Installer, Isolation};
+use spec::model::{Binding, Connector, Install, Isolation};
 
 /// What Roster knows of every worker, service and build stage.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -99,8 +99,8 @@ pub(crate) struct ServiceEntry {
     pub(crate) binding: Binding,
     /// The smallest stage that holds it.
     pub(crate) build_stage: Option<StageName>,
-    /// The program of ours that installs it before its first start. Absent when the image holds it.
-    pub(crate) installer: Option<Installer>,
+    /// How it is installed before its first start. Absent when the image holds it.
+    pub(crate) install: Option<Install>,
     /// The most instances on one GPU; 1 when absent.
     pub(crate) instances_per_gpu: Option<NonZeroU8>,
     /// The most instances on one machine; 1 when absent.

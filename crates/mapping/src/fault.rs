@@ -20,6 +20,12 @@ pub struct MappingFault {
 /// One thing that is wrong. `other` is always the JSON path of the other party.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
+    /// A token that everybody could read.
+    #[error("`{key}` is a token, and not among the secrets of the service")]
+    TokenNotSecret {
+        /// The variable.
+        key: EnvKey,
+    },
     /// A name of nothing.
     #[error("no {kind} is named `{name}`")]
     UnknownReference {
@@ -226,7 +232,8 @@ impl Fault for MappingFault {
             Flaw::SecretUndeclared { .. }
             | Flaw::RequiredAndOptional { .. }
             | Flaw::SecretElsewhere { .. }
-            | Flaw::VariableTaken { .. } => codes::ENV_LISTS,
+            | Flaw::VariableTaken { .. }
+            | Flaw::TokenNotSecret { .. } => codes::ENV_LISTS,
             Flaw::ProbeMisfit { .. } | Flaw::ProbeVariable { .. } => codes::PROBE,
             Flaw::StageLacks { .. }
             | Flaw::StageNotSmallest { .. }
@@ -266,6 +273,7 @@ impl Fault for MappingFault {
             Flaw::RequiredAndOptional { .. } => "keep it in one of them".to_owned(),
             Flaw::SecretElsewhere { key, .. } => format!("add `{key}` to `secret_env` here as well"),
             Flaw::VariableTaken { .. } => "remove it here".to_owned(),
+            Flaw::TokenNotSecret { key } => format!("add `{key}` to `secret_env` of the service"),
             Flaw::ProbeMisfit { place: "elsewhere", .. } => "use the probe `variables` or `url`".to_owned(),
             Flaw::ProbeMisfit { .. } => "use the probe `http` or `tcp` on a port of the service".to_owned(),
             Flaw::ProbeVariable { key } => {

@@ -19,6 +19,7 @@ mod document;
 mod environment;
 mod fault;
 mod found;
+mod install;
 mod lower;
 mod ports;
 mod resolve;

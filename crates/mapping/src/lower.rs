@@ -14,6 +14,7 @@ use spec::template::Template;
 use crate::document::{MappingDocument, ProbeEntry, ServiceEntry, StageEntry, StartEntry, WorkerEntry};
 use crate::fault::{Flaw, port_key};
 use crate::found::Found;
+use crate::install;
 
 /// The catalog, or `None` when an entry could not be lowered; why is in `found`.
 pub(crate) fn catalog(document: &MappingDocument, found: &mut Found<'_>) -> Option<Catalog> {
@@ -109,7 +110,7 @@ fn hosting(
     let binding = entry.binding;
     let fields = [
         ("build_stage", entry.build_stage.is_some()),
-        ("installer", entry.installer.is_some()),
+        ("install", entry.install.is_some()),
         ("instances_per_gpu", entry.instances_per_gpu.is_some()),
         ("instances_per_machine", entry.instances_per_machine.is_some()),
         ("vram_mib", entry.vram_mib.is_some()),
@@ -129,6 +130,9 @@ fn hosting(
         }
     }
     let start = entry.start.as_ref().map(|it| start(&format!("{path}/start"), it, templates, found));
+    if let Some(install) = &entry.install {
+        install::check(&format!("{path}/install"), install, entry, templates, found);
+    }
     let occupies = match binding {
         Binding::Shared => return Some(Hosting::External),
         Binding::Gpu => Occupies::Gpu {
@@ -151,7 +155,7 @@ fn hosting(
     Some(Hosting::Local(LocalService {
         occupies,
         build_stage: entry.build_stage.clone()?,
-        installer: entry.installer,
+        install: entry.install.clone().map(Box::new),
         ports: ports.collect(),
         start: start??,
         volumes: volumes
@@ -196,7 +200,7 @@ fn probe(path: &str, entry: &ProbeEntry, templates: &Templates, found: &mut Foun
 }
 
 /// Reads the templates of one service, whose ports decide what may stand in them.
-struct Templates {
+pub(crate) struct Templates {
     known: Vec<String>,
 }
 
@@ -207,7 +211,15 @@ impl Templates {
         Self { known: always.map(|it| (*it).to_owned()).chain(ports).collect() }
     }
 
-    fn one(&self, path: &str, text: &str, found: &mut Found<'_>) -> Option<Template> {
+    /// Those of an install: of the machine, and the variables that may be told to anybody.
+    pub(crate) fn of_install(entry: &ServiceEntry, more: &[&str]) -> Self {
+        let public = entry.required_env.iter().chain(&entry.optional_env);
+        let public = public.filter(|it| !entry.secret_env.contains(it)).map(ToString::to_string);
+        let known = ["WORKSPACE"].iter().chain(more).map(|it| (*it).to_owned());
+        Self { known: known.chain(public).collect() }
+    }
+
+    pub(crate) fn one(&self, path: &str, text: &str, found: &mut Found<'_>) -> Option<Template> {
         let template = match Template::parse(text) {
             Ok(template) => template,
             Err(faults) => {
@@ -225,7 +237,7 @@ impl Templates {
         sound.then_some(template)
     }
 
-    fn list(&self, path: &str, texts: &[String], found: &mut Found<'_>) -> Option<Vec<Template>> {
+    pub(crate) fn list(&self, path: &str, texts: &[String], found: &mut Found<'_>) -> Option<Vec<Template>> {
         let read: Vec<_> = texts
             .iter()
             .enumerate()
@@ -235,7 +247,7 @@ impl Templates {
     }
 
     /// A template of a path that is absolute once it is expanded.
-    fn path(&self, path: &str, text: &str, found: &mut Found<'_>) -> Option<Template> {
+    pub(crate) fn path(&self, path: &str, text: &str, found: &mut Found<'_>) -> Option<Template> {
         let rest = text.strip_prefix("${WORKSPACE}");
         if !text.starts_with('/') && !rest.is_some_and(|it| it.is_empty() || it.starts_with('/')) {
             found.at_value(path, Flaw::PathNotAbsolute);

@@ -128,7 +128,8 @@ fn worker_rows() -> Vec<Row> {
 }
 
 fn service_rows() -> Vec<Row> {
-    let other = json!({ "optional_env": ["HF_TOKEN", "OTHER"] });
+    let other = json!({ "optional_env": ["COMFYUI_BRANCH", "COMFYUI_COMMIT", "COMFYUI_MODELS", "COMFYUI_NODES",
+        "COMFYUI_REPO_URL", "HF_TOKEN", "OTHER"] });
     let extra = json!({
         "ports": [{ "name": "http", "base": 8188, "increment": 1 }, { "name": "extra", "base": 9500, "increment": 1 }],
         "start": { "command": ["comfyui", "${PORT}", "${PORT_EXTRA}"] },
@@ -143,7 +144,7 @@ fn service_rows() -> Vec<Row> {
         ),
         row("ServiceEntry.binding", service("simulation", on_gpu), &[COMPOSE, ECOSYSTEM, PLAN])
             .on("simulation:2"),
-        row("ServiceEntry.installer", comfyui(json!({ "installer": null })), &[ECOSYSTEM]),
+        row("ServiceEntry.install", comfyui(json!({ "install": null })), &[ECOSYSTEM]),
         row(
             "ServiceEntry.instances_per_gpu",
             service("a1111", json!({ "instances_per_gpu": 2 })),
@@ -177,6 +178,51 @@ fn service_rows() -> Vec<Row> {
         )
         .after(comfyui(other)),
         row("ServiceEntry.probes", comfyui(json!({ "probes": { "install": "process" } })), &[ECOSYSTEM]),
+    ]
+}
+
+fn install_rows() -> Vec<Row> {
+    let install = |field, change: Value| row(field, comfyui(json!({ "install": change })), &[ECOSYSTEM]);
+    let source = |field, change: Value| install(field, json!({ "source": change }));
+    let git = |field, change: Value| source(field, json!({ "git": change }));
+    let instead = |change: Value| json!({ "install": { "source": change } });
+    let other = |field, name: &str, before: Value, after: Value| {
+        let mut first = json!({ "git": null });
+        first[name] = before;
+        row(field, comfyui(instead(json!({ name: after }))), &[ECOSYSTEM]).after(comfyui(instead(first)))
+    };
+    let tarball = || json!({ "url": "https://h/a", "sha256": "a" });
+    let models = |field, change: Value| install(field, json!({ "models": change }));
+    vec![
+        source("Install.source", json!({ "git": null, "directory": { "path": "/other" } })),
+        install("Install.python", json!({ "python": null })),
+        install("Install.commands", json!({ "commands": [["other"]] })),
+        install("Install.nodes", json!({ "nodes": null })),
+        install("Install.models", json!({ "models": null })),
+        install("Install.directories", json!({ "directories": ["/other"] })),
+        install("Install.tokens", json!({ "tokens": { "other": "HF_TOKEN" } })),
+        install("Install.probe", json!({ "probe": ["other"] })),
+        git("InstallSource.git", json!({ "url": "https://h/other" })),
+        git("InstallSource.git.url", json!({ "url": "https://h/other" })),
+        git("InstallSource.git.branch", json!({ "branch": "other" })),
+        git("InstallSource.git.commit", json!({ "commit": "other" })),
+        git("InstallSource.git.recursive", json!({ "recursive": true })),
+        source("InstallSource.directory", json!({ "git": null, "directory": { "path": "/other" } })),
+        other("InstallSource.directory.path", "directory", json!({ "path": "/a" }), json!({ "path": "/b" })),
+        source("InstallSource.tarball", json!({ "git": null, "tarball": tarball() })),
+        other("InstallSource.tarball.url", "tarball", tarball(), json!({ "url": "https://h/b" })),
+        other("InstallSource.tarball.sha256", "tarball", tarball(), json!({ "sha256": "b" })),
+        other("InstallSource.tarball.strip", "tarball", tarball(), json!({ "strip": 1 })),
+        source("InstallSource.program", json!({ "git": null, "program": { "name": "other" } })),
+        other("InstallSource.program.name", "program", json!({ "name": "a" }), json!({ "name": "b" })),
+        install("PythonNeeds.requirements", json!({ "python": { "requirements": ["other.txt"] } })),
+        install("PythonNeeds.packages", json!({ "python": { "packages": ["other"] } })),
+        install("NodeNeeds.file", json!({ "nodes": { "file": "other.json" } })),
+        install("NodeNeeds.folder", json!({ "nodes": { "folder": "other" } })),
+        models("ModelNeeds.file", json!({ "file": "other.json" })),
+        models("ModelNeeds.folder", json!({ "folder": "/other" })),
+        models("ModelNeeds.kinds", json!({ "kinds": ["other"] })),
+        models("ModelNeeds.paths_file", json!({ "paths_file": "/other" })),
     ]
 }
 
@@ -328,8 +374,15 @@ fn every_field_of_the_mapping_changes_an_output() {
         project.environment.insert(key.parse().unwrap(), value.to_owned());
     }
     let shipped = project.mapping();
-    let rows =
-        [stage_rows(), worker_rows(), service_rows(), port_and_volume_rows(), start_rows(), probe_rows()];
+    let rows = [
+        stage_rows(),
+        worker_rows(),
+        service_rows(),
+        install_rows(),
+        port_and_volume_rows(),
+        start_rows(),
+        probe_rows(),
+    ];
     // Editors read the one; of the other there is only one value.
     let mut tried = BTreeSet::from([".$schema".to_owned(), ".version".to_owned()]);
     for row in rows.iter().flatten() {

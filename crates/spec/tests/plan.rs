@@ -17,7 +17,7 @@ fn service(name: &str, occupies: Option<Occupies>, base: u16) -> Arc<ServiceType
     let local = |occupies| LocalService {
         occupies,
         build_stage: "all".parse().unwrap(),
-        installer: None,
+        install: None,
         ports: vec![PortRule {
             name: "http".parse().unwrap(),
             base,

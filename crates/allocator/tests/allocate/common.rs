@@ -68,7 +68,7 @@ fn service(kind: &Kind) -> Arc<ServiceType> {
         Some(occupies) => Hosting::Local(LocalService {
             occupies,
             build_stage: "all".parse().unwrap(),
-            installer: None,
+            install: None,
             ports: (kind.ports.iter())
                 .map(|(name, base, increment)| PortRule {
                     name: name.parse().unwrap(),

@@ -43,7 +43,21 @@ pub(crate) fn comfyui() -> ServiceType {
                 exclusive: false,
             },
             build_stage: "comfyui".parse().unwrap(),
-            installer: Some(Installer::Comfyui),
+            install: Some(Box::new(Install {
+                source: InstallSource::Git {
+                    url: "https://h/comfyui".into(),
+                    branch: None,
+                    commit: None,
+                    recursive: false,
+                },
+                python: None,
+                commands: Vec::new(),
+                nodes: None,
+                models: None,
+                directories: vec!["${WORKSPACE}/instances/${NAME}".into()],
+                tokens: BTreeMap::from([("h".into(), key("HF_TOKEN"))]),
+                probe: vec!["${PYTHON}".into(), "main.py".into()],
+            })),
             ports: vec![port("http", 8188)],
             start: Start {
                 command: ["python3", "main.py", "--listen", "${LISTEN}", "--port", "${PORT}"]
@@ -73,7 +87,7 @@ fn playwright() -> ServiceType {
     service.env.clear();
     let Hosting::Local(local) = &mut service.hosting else { unreachable!() };
     local.occupies = Occupies::Machine { instances: NonZeroU16::MIN };
-    local.installer = None;
+    local.install = None;
     local.ports = vec![port("http", 9190), port("dev-tools", 9222)];
     local.start.command =
         ["playwright", "run-server", "--port=${PORT}", "--tools=${PORT_DEV_TOOLS}"].map(template).into();

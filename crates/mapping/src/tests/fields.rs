@@ -28,6 +28,10 @@ const BEFORE: &str = r#"{
       "ports": [{ "name": "http", "base": 8000, "increment": 2 }],
       "start": { "command": ["art", "${PORT}"], "working_directory": "/art" },
       "volumes": [{ "name": "models", "path": "/models" }],
+      "install": {
+        "source": { "git": { "url": "https://h/a" } }, "probe": ["true"],
+        "python": {}, "nodes": { "file": "/n", "folder": "n" }, "models": { "file": "/m", "folder": "/models" }
+      },
       "required_env": ["C"], "optional_env": ["D"],
       "probes": {
         "install": { "file": { "path": "/art/main" } },
@@ -73,7 +77,42 @@ fn changes() -> Vec<(&'static str, Value)> {
     let volume = |name: &str, path: &str, read_only: bool| {
         art(json!({ "volumes": [{ "name": name, "path": path, "read_only": read_only }] }))
     };
+    let install = |change: Value| art(json!({ "install": change }));
+    let source = |change: Value| install(json!({ "source": change }));
+    let tarball = |url: &str, sha256: &str, strip: u8| json!({ "git": null, "tarball": { "url": url, "sha256": sha256, "strip": strip } });
     vec![
+        ("Install.source", source(json!({ "git": { "url": "https://h/b" } }))),
+        ("Install.python", install(json!({ "python": null }))),
+        ("Install.commands", install(json!({ "commands": [["${PYTHON}", "x.py"]] }))),
+        ("Install.nodes", install(json!({ "nodes": null }))),
+        ("Install.models", install(json!({ "models": null }))),
+        ("Install.directories", install(json!({ "directories": ["${WORKSPACE}/${NAME}"] }))),
+        (
+            "Install.tokens",
+            merged(art(json!({ "secret_env": ["D"] })), &install(json!({ "tokens": { "h": "D" } }))),
+        ),
+        ("Install.probe", install(json!({ "probe": ["false"] }))),
+        ("InstallSource.git", source(json!({ "git": { "url": "https://h/c" } }))),
+        ("InstallSource.git.url", source(json!({ "git": { "url": "https://h/d" } }))),
+        ("InstallSource.git.branch", source(json!({ "git": { "branch": "b" } }))),
+        ("InstallSource.git.commit", source(json!({ "git": { "commit": "c" } }))),
+        ("InstallSource.git.recursive", source(json!({ "git": { "recursive": true } }))),
+        ("InstallSource.directory", source(json!({ "git": null, "directory": { "path": "/a" } }))),
+        ("InstallSource.directory.path", source(json!({ "git": null, "directory": { "path": "/b" } }))),
+        ("InstallSource.tarball", source(tarball("https://h/t", "a", 0))),
+        ("InstallSource.tarball.url", source(tarball("https://h/u", "a", 0))),
+        ("InstallSource.tarball.sha256", source(tarball("https://h/t", "b", 0))),
+        ("InstallSource.tarball.strip", source(tarball("https://h/t", "a", 1))),
+        ("InstallSource.program", source(json!({ "git": null, "program": { "name": "a" } }))),
+        ("InstallSource.program.name", source(json!({ "git": null, "program": { "name": "b" } }))),
+        ("PythonNeeds.requirements", install(json!({ "python": { "requirements": ["r.txt"] } }))),
+        ("PythonNeeds.packages", install(json!({ "python": { "packages": ["p"] } }))),
+        ("NodeNeeds.file", install(json!({ "nodes": { "file": "/o" } }))),
+        ("NodeNeeds.folder", install(json!({ "nodes": { "folder": "o" } }))),
+        ("ModelNeeds.file", install(json!({ "models": { "file": "/o" } }))),
+        ("ModelNeeds.folder", install(json!({ "models": { "folder": "/o" } }))),
+        ("ModelNeeds.kinds", install(json!({ "models": { "kinds": ["vae"] } }))),
+        ("ModelNeeds.paths_file", install(json!({ "models": { "paths_file": "/o" } }))),
         (
             ".stages",
             json!({ "stages": { "all": { "from": "tool", "provides": ["more"] } },
@@ -119,7 +158,7 @@ fn changes() -> Vec<(&'static str, Value)> {
             json!({ "stages": { "solo": { "provides": ["two"] } },
             "services": { "two": { "build_stage": "solo" } } }),
         ),
-        ("ServiceEntry.installer", art(json!({ "installer": "ollama" }))),
+        ("ServiceEntry.install", art(json!({ "install": null }))),
         ("ServiceEntry.instances_per_gpu", art(json!({ "instances_per_gpu": 2 }))),
         (
             "ServiceEntry.instances_per_machine",
@@ -194,6 +233,12 @@ pub(super) fn properties(schema: &Value) -> BTreeSet<(String, String)> {
     walk("", schema, &mut all);
     schema["definitions"].as_object().unwrap().iter().for_each(|(owner, it)| walk(owner, it, &mut all));
     all
+}
+
+/// Both patches.
+fn merged(mut one: Value, other: &Value) -> Value {
+    merge(&mut one, other);
+    one
 }
 
 /// RFC 7396.

@@ -18,13 +18,13 @@ fn faults_of_form_come_with_their_json_path_and_line() {
         = write one of: a1111, comfyui, comfyui-remote, comfyui-websocket, ollama, openai, playwright, replicate, runpod, simulation
     mapping.json:72:7 DOC001 unknown field `requird_env` in `workers.openai`
         = did you mean `required_env`?
-    mapping.json:121:19 DOC003 `services.comfyui.vram_mib` must be a whole number
+    mapping.json:173:19 DOC003 `services.comfyui.vram_mib` must be a whole number
         = write a whole number
-    mapping.json:153:26 DOC002 field `port` is missing in `services.comfyui.probes.run.http`
+    mapping.json:218:26 DOC002 field `port` is missing in `services.comfyui.probes.run.http`
         = add `port`
-    mapping.json:153:28 DOC001 unknown field `prt` in `services.comfyui.probes.run.http`
+    mapping.json:218:28 DOC001 unknown field `prt` in `services.comfyui.probes.run.http`
         = did you mean `port`?
-    mapping.json:162:44 DOC003 `services.comfyui-remote.probes.install.variables.set` must be a list of at least 1
+    mapping.json:227:44 DOC003 `services.comfyui-remote.probes.install.variables.set` must be a list of at least 1
         = write a list of at least 1
     ");
 }
@@ -82,7 +82,7 @@ const BAD: &str = r#"{
       "probes": { "install": { "file": { "path": "~/tool" } }, "run": "process", "health": "process" }
     },
     "far": {
-      "description": "d", "binding": "shared", "build_stage": "base", "installer": "ollama",
+      "description": "d", "binding": "shared", "build_stage": "base", "install": { "source": { "program": { "name": "x" } }, "probe": ["x"] },
       "ports": [{ "name": "http", "base": 9090, "increment": 0 }],
       "probes": {
         "install": "process",
@@ -193,8 +193,8 @@ fn one_flaw_of_the_content_does_not_hide_the_next() {
         = begin it with `/` or `${WORKSPACE}/`, without `.` and `..`
     mapping.json:53:48 MAP004 `services.far.build_stage`: a service with the binding `shared` cannot have `build_stage`
         = remove `build_stage`, or change the binding
-    mapping.json:53:71 MAP004 `services.far.installer`: a service with the binding `shared` cannot have `installer`
-        = remove `installer`, or change the binding
+    mapping.json:53:71 MAP004 `services.far.install`: a service with the binding `shared` cannot have `install`
+        = remove `install`, or change the binding
     mapping.json:54:7 MAP004 `services.far.ports`: a service with the binding `shared` cannot have `ports`
         = remove `ports`, or change the binding
     mapping.json:56:20 MAP006 `services.far.probes.install`: a service elsewhere cannot be seen by the probe `process`
@@ -228,7 +228,7 @@ fn a_stage_that_is_larger_than_its_service_needs_is_told() {
     let text =
         SHIPPED.replacen("\"build_stage\": \"playwright\"", "\"build_stage\": \"comfyui-playwright\"", 1);
     assert_snapshot!(told(&load_text(&text).unwrap_err()), @r"
-    mapping.json:211:22 MAP007 `services.playwright.build_stage`: the stage `playwright` provides `playwright` and is smaller
+    mapping.json:307:22 MAP007 `services.playwright.build_stage`: the stage `playwright` provides `playwright` and is smaller
         = write `playwright`
     ");
 }

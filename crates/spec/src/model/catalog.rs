@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Binding;
+use super::{Binding, Install};
 use crate::ids::{EnvKey, JobType, PortName, ServiceName, StageName, WorkerName};
 use crate::source::Place;
 use crate::template::Template;
@@ -161,8 +161,8 @@ pub struct LocalService {
     pub occupies: Occupies,
     /// The smallest build stage that holds it.
     pub build_stage: StageName,
-    /// What installs it before its first start; `None` when the image holds it.
-    pub installer: Option<Installer>,
+    /// How it is installed before its first start; `None` when the image holds it.
+    pub install: Option<Box<Install>>,
     /// Its ports, in the order of the mapping; never empty of names twice.
     pub ports: Vec<PortRule>,
     /// How one instance is started.
@@ -190,30 +190,6 @@ pub enum Occupies {
         /// The most instances on one machine.
         instances: NonZeroU16,
     },
-}
-
-/// A program of ours that installs a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "documents", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs, reason = "each is named like the service that it installs")]
-pub enum Installer {
-    A1111,
-    Comfyui,
-    Ollama,
-    Playwright,
-}
-
-impl Installer {
-    /// The word in the mapping and in `roster install apply`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::A1111 => "a1111",
-            Self::Comfyui => "comfyui",
-            Self::Ollama => "ollama",
-            Self::Playwright => "playwright",
-        }
-    }
 }
 
 /// How an instance gets a port: `base + increment × instance`.

@@ -3,6 +3,7 @@
 
 mod binding;
 mod catalog;
+mod install;
 mod inventory;
 mod plan;
 mod violation;
@@ -10,9 +11,10 @@ mod workload;
 
 pub use binding::Binding;
 pub use catalog::{
-    BuildStage, Catalog, Connector, EnvNeed, Hosting, Installer, Isolation, LocalService, Occupies,
-    PLACEHOLDERS, PortRule, Probe, Probes, ServiceType, Start, Volume, WorkerType,
+    BuildStage, Catalog, Connector, EnvNeed, Hosting, Isolation, LocalService, Occupies, PLACEHOLDERS,
+    PortRule, Probe, Probes, ServiceType, Start, Volume, WorkerType,
 };
+pub use install::{Install, InstallOrder, InstallSource, ModelNeeds, NodeNeeds, PythonNeeds};
 pub use inventory::{Device, Gpu, Inventory, InventoryOrigin, MigSlice};
 pub use plan::{AllocationPlan, HEALTH_PORT, Placement, PlanParts, Serves, ServiceInstance, WorkerInstance};
 pub use violation::Violation;
