@@ -7,6 +7,8 @@ use spec::notes::Code;
 mod broker;
 #[path = "../../crates/health/src/codes.rs"]
 mod health;
+#[path = "../../crates/installer/src/codes.rs"]
+mod installer;
 #[path = "../../crates/machine/src/codes.rs"]
 mod machine;
 #[path = "../../crates/supervisor/src/codes.rs"]
@@ -16,4 +18,4 @@ mod worker;
 
 /// All of them.
 pub(crate) const RUNTIME: &[&[Code]] =
-    &[broker::ALL, health::ALL, machine::ALL, supervisor::ALL, worker::ALL];
+    &[broker::ALL, health::ALL, installer::ALL, machine::ALL, supervisor::ALL, worker::ALL];

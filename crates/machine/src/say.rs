@@ -10,8 +10,14 @@ use serde::Serialize;
 use spec::notes::Code;
 
 /// The error codes of the runtime verbs.
-pub(crate) const CODES: &[&[Code]] =
-    &[broker::codes::ALL, crate::codes::ALL, health::codes::ALL, supervisor::codes::ALL, worker::codes::ALL];
+pub(crate) const CODES: &[&[Code]] = &[
+    broker::codes::ALL,
+    crate::codes::ALL,
+    health::codes::ALL,
+    installer::codes::ALL,
+    supervisor::codes::ALL,
+    worker::codes::ALL,
+];
 
 /// The world of this process.
 pub(crate) fn world() -> World {
