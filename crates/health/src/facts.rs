@@ -186,6 +186,17 @@ pub enum Install {
         /// What: `/opt/comfyui/main.py`.
         what: String,
     },
+    /// It was to be put there, and that failed.
+    Failed {
+        /// What was being done: `probe`.
+        step: String,
+        /// Why that failed.
+        why: String,
+        /// The last that was written by the program that failed, on one line. May be empty.
+        output: String,
+        /// What to do, as an imperative sentence.
+        fix: String,
+    },
 }
 
 /// What a probe says.

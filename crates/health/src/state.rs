@@ -145,6 +145,11 @@ impl<'a> Node<'a> {
                 let far = percent.map(|it| format!(" {it}%")).unwrap_or_default();
                 verdict(State::NotInstalled, format!("{step}{far}"), "Wait: it is being installed.".into())
             }
+            (Planned::Enabled, Install::Failed { step, why, output, fix }) => {
+                let words = if output.is_empty() { "" } else { "; its last words: " };
+                let cause = format!("its install failed at `{step}`: {why}{words}{output}");
+                verdict(State::NotInstalled, cause, fix.clone())
+            }
             (Planned::Enabled, Install::Unknown) => verdict(
                 State::Starting,
                 "nobody has looked yet whether it is installed".into(),

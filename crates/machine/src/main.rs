@@ -10,6 +10,7 @@ mod codes;
 mod config;
 mod doctor;
 mod fleet;
+mod install;
 mod job;
 mod log;
 mod monitor;
@@ -33,6 +34,9 @@ enum Verb {
     Plan(planner::cli::Verb),
     #[command(flatten)]
     Fleet(fleet::Verb),
+    /// Install the services that run here: sources, Python environments, models
+    #[command(subcommand)]
+    Install(install::Verb),
     /// Submit jobs to a queue, follow them, and look after the queue
     #[command(after_help = EXIT_CODES)]
     Job(job::Args),
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
             planner::print(&answer, colour)
         }
         Verb::Fleet(verb) => fleet::run(verb),
+        Verb::Install(verb) => install::run(&verb),
         Verb::Job(args) => job::run(&args),
         Verb::Monitor(it) => monitor::run(it),
         Verb::Run(it) => run::run(&it),

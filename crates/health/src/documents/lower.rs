@@ -146,7 +146,7 @@ impl Item {
             installed: match it.install {
                 Install::Present => Some(true),
                 Install::Unknown => None,
-                Install::Underway { .. } | Install::Missing { .. } => Some(false),
+                Install::Underway { .. } | Install::Missing { .. } | Install::Failed { .. } => Some(false),
             },
             port: it.port,
             gpus: it.gpus.clone(),

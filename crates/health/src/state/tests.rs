@@ -31,6 +31,14 @@ fn each_of_the_six_states_says_why_and_what_to_do() {
     add("comfyui-gpu1", &|it| {
         it.install = Install::Underway { step: "model sync".into(), percent: Some(62) };
     });
+    add("comfyui-gpu2", &|it| {
+        it.install = Install::Failed {
+            step: "requirements of core".into(),
+            why: "`uv pip install` ended with 2".into(),
+            output: "no space left on device".into(),
+            fix: "Free some room.".into(),
+        };
+    });
     add("ollama", &|it| it.process = Some(process(Phase::Stopped)));
     add("simulation", &|it| it.process = Some(process(Phase::Started)));
     add("openai", &|it| (it.process, it.probe) = (None, Probe::Failing { why: "HTTP 401".into() }));
@@ -46,6 +54,8 @@ fn each_of_the_six_states_says_why_and_what_to_do() {
                    Run its set-up again, or use an image that has it.
     not_installed  comfyui-gpu1 not ready ← model sync 62%
                    Wait: it is being installed.
+    not_installed  comfyui-gpu2 not ready ← its install failed at `requirements of core`: `uv pip install` ended with 2; its last words: no space left on device
+                   Free some room.
     stopped        ollama not ready ← somebody stopped it
                    Start it: `roster start ollama`.
     starting       simulation not ready ← it is not ready yet
@@ -173,6 +183,7 @@ fn any_service(index: usize) -> impl Strategy<Value = Service> {
         1 => Just(Install::Unknown),
         1 => Just(Install::Missing { what: "it".into() }),
         1 => Just(Install::Underway { step: "sync".into(), percent: None }),
+        1 => Just(Install::Failed { step: "s".into(), why: "w".into(), output: String::new(), fix: "f".into() }),
     ];
     let probe = prop_oneof![
         3 => Just(Probe::Unneeded),
@@ -256,7 +267,7 @@ fn promised(facts: &Facts, name: &ProcessName) -> State {
     let running = it.process.as_ref().unwrap_or(&alive);
     match () {
         () if it.plan != Planned::Enabled => State::NotConfigured,
-        () if matches!(it.install, Install::Missing { .. } | Install::Underway { .. }) => State::NotInstalled,
+        () if !matches!(it.install, Install::Present | Install::Unknown) => State::NotInstalled,
         () if it.install == Install::Unknown => State::Starting,
         () if !matches!(running.phase, Phase::Healthy | Phase::Completed) => runs(running, &it.needs),
         () if matches!(it.probe, Probe::Failing { .. }) => State::Unhealthy,

@@ -162,6 +162,8 @@ fn rebased(text: &str, from: &str, to: &str) -> String {
         let (before, after) = (&rest[..at], &rest[at + from.len()..]);
         let begins = match before.chars().next_back() {
             None => out.is_empty(),
+            // After the two slashes of an address without a host, or the three of one whose path is the rest: SQLite's.
+            Some('/') => before.ends_with("://") || before.ends_with(":///"),
             Some(it) => "=:,;\"' ".contains(it),
         };
         let ends = after.chars().next().is_none_or(|it| "/,;:\"' ".contains(it));
@@ -197,6 +199,8 @@ mod tests {
         assert_eq!(moved("/workspace"), "/srv/run");
         assert_eq!(moved("/workspace/logs/a.log"), "/srv/run/logs/a.log");
         assert_eq!(moved("--dir=/workspace/models:/workspace/x"), "--dir=/srv/run/models:/srv/run/x");
+        assert_eq!(moved("sqlite:////workspace/a.db"), "sqlite:////srv/run/a.db");
+        assert_eq!(moved("file:///workspace/a"), "file:///srv/run/a");
         for untouched in ["/workspaces/a", "/opt/workspace/a", "http://127.0.0.1/workspace/a", "workspace"] {
             assert_eq!(moved(untouched), untouched);
         }

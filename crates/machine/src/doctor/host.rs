@@ -14,7 +14,7 @@ use super::Check;
 use super::fault::DoctorFault;
 use crate::ask::Server;
 use crate::config::{Config, Origin};
-use crate::run::{Installs, Scene, Silent, hardware, planned};
+use crate::run::{Installs, Scene, hardware, planned};
 
 /// For our own health server to say who it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -119,7 +119,7 @@ pub(super) fn disk(config: &Config) -> Check {
 /// Whether the services of the plan are installed.
 pub(super) fn services(config: &Config) -> Check {
     let scene = Scene::of(&config.ecosystem, &[]);
-    let installs = Installs { variables: &config.layers, installers: [].into(), progress: &Silent };
+    let installs = Installs { variables: &config.layers, installers: [].into() };
     let seen = installs.look(&scene, &FleetStatus::new());
     let wanted =
         scene.services.iter().zip(seen).filter(|(it, _)| it.plan == Planned::Enabled && it.kind.is_some());
@@ -140,6 +140,6 @@ pub(super) fn services(config: &Config) -> Check {
             // What the machine installs by itself need not be there yet.
             if by_itself { check.advice(fault) } else { check.error(fault) }
         }
-        Install::Present | Install::Unknown | Install::Underway { .. } => check,
+        Install::Present | Install::Unknown | Install::Underway { .. } | Install::Failed { .. } => check,
     })
 }

@@ -63,6 +63,15 @@ impl Observed {
         }
     }
 
+    /// What is being installed just now and how far that is, in percent; of several installs the one with the most to do.
+    pub(crate) fn installing(&self) -> Option<(String, u8)> {
+        let underway = self.installs.iter().filter_map(|it| match it {
+            Install::Underway { step, percent } => Some((step.clone(), percent.unwrap_or(0))),
+            Install::Present | Install::Unknown | Install::Missing { .. } | Install::Failed { .. } => None,
+        });
+        underway.min_by_key(|(_, percent)| *percent)
+    }
+
     fn process(&self, name: &ProcessName, status: &Status) -> Process {
         let state = &status.process.state;
         Process {
@@ -133,6 +142,11 @@ pub(crate) fn stage(scene: &Scene, fleet: &FleetStatus, observed: &Observed) -> 
     for service in &scene.services {
         let is_setup = service.kind.is_none();
         let well = match &service.process {
+            // A one-shot is well as soon as it runs; the others wait until it has completed.
+            Some(_) if is_setup => matches!(
+                fleet.get(&service.name)?.process.state,
+                ProcessState::Exited { end: End::Completed | End::Stopped }
+            ),
             Some(_) => is_well(&fleet.get(&service.name)?.process.state),
             // A service elsewhere, or one that nobody wants.
             None => !matches!(

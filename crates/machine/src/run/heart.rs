@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::elsewhere;
 use super::facts::{self, Observed};
-use super::install::{Installs, Progress};
+use super::install::Installs;
 use super::recovery::{Effect, Event, News, State, Troubles, step};
 use super::reports::Heard;
 use super::resources::{self, Reserve};
@@ -72,8 +72,6 @@ pub(crate) struct Body<'a> {
     pub(crate) facts: Facts,
     /// How it has the machine stopped.
     pub(crate) asks: Arc<Asks>,
-    /// What installers say.
-    pub(crate) progress: Box<dyn Progress>,
     /// Where it says what happens.
     pub(crate) say: Say,
     /// Its own address.
@@ -246,8 +244,7 @@ impl<'a> Heart<'a> {
         self.body.facts.interfaces = resources::interfaces();
         let installers: BTreeMap<ProcessName, &App> =
             self.ecosystem.setup.iter().map(|it| (it.name.clone(), it)).collect();
-        let (variables, progress) = (&self.body.config.layers, &*self.body.progress);
-        let installs = Installs { variables, installers, progress };
+        let installs = Installs { variables: &self.body.config.layers, installers };
         self.observed.installs = installs.look(&self.scene, &self.body.fleet.borrow());
     }
 
@@ -355,6 +352,13 @@ impl<'a> Heart<'a> {
             stage => stage,
         };
         machine.percent = percent(machine.stage);
+        if let (Stage::SharedSetup, Some((step, far))) = (machine.stage, self.observed.installing()) {
+            let at = |it| u16::from(percent(it).unwrap_or_default());
+            let (from, to) = (at(Stage::SharedSetup), at(Stage::Services));
+            let here = from + (to - from) * u16::from(far.min(100)) / 100;
+            machine.percent = u8::try_from(here).ok();
+            machine.doing = Some(step);
+        }
         machine.recovery = self.state.recovery();
         machine.recovery_cause = match machine.recovery {
             Recovery::Healthy => None,

@@ -7,27 +7,17 @@ use std::path::{Path, PathBuf};
 
 use ecosystem::{App, Probe};
 use health::Install;
+use installer::status::Status;
 use spec::env::EnvSource;
 use spec::ids::{EnvKey, ProcessName};
+use spec::model::InstallOrder;
 use supervisor::{End, FleetStatus, ProcessState};
 
 use super::scene::{Installed, Scene};
 
-/// What an installer that works says of itself.
-pub(crate) trait Progress: Send + Sync {
-    /// What it does, and how much of all is done, in percent. `None`: it has not said anything.
-    fn of(&self, installer: &App) -> Option<(String, Option<u8>)>;
-}
-
-/// Nobody says anything: what is known of an installer is that its process runs.
-#[derive(Debug)]
-pub(crate) struct Silent;
-
-impl Progress for Silent {
-    fn of(&self, _: &App) -> Option<(String, Option<u8>)> {
-        None
-    }
-}
+/// Of the output of a program that failed, the lines that are shown, and their letters: `roster install status` has more.
+const LINES: usize = 5;
+const LETTERS: usize = 500;
 
 /// How to see whether services are there.
 pub(crate) struct Installs<'a> {
@@ -35,8 +25,6 @@ pub(crate) struct Installs<'a> {
     pub(crate) variables: &'a dyn EnvSource,
     /// The installers.
     pub(crate) installers: BTreeMap<ProcessName, &'a App>,
-    /// What they say.
-    pub(crate) progress: &'a dyn Progress,
 }
 
 impl Installs<'_> {
@@ -47,16 +35,42 @@ impl Installs<'_> {
 
     fn look_at(&self, installed: &Installed, fleet: &FleetStatus) -> Install {
         if let Some(name) = &installed.installer
-            && fleet.get(name).is_some_and(|it| works(&it.process.state))
+            && let Some(process) = fleet.get(name)
+            && let Some(it) = self.of_installer(name, &process.process.state)
         {
-            let said = self.installers.get(name).and_then(|it| self.progress.of(it));
-            let (step, percent) = said.unwrap_or_else(|| (format!("{name} works"), None));
-            return Install::Underway { step, percent };
+            return it;
         }
         match installed.probes.as_ref().and_then(|it| self.lacks(&it.install)) {
             Some(what) => Install::Missing { what },
             None => Install::Present,
         }
+    }
+
+    /// What an installer is at, or what it failed at; `None` where it has nothing to say.
+    fn of_installer(&self, name: &ProcessName, state: &ProcessState) -> Option<Install> {
+        let works = works(state);
+        if !works && !has_failed(state) {
+            return None;
+        }
+        let said = self.installers.get(name).and_then(|it| said(it));
+        Some(match said {
+            Some(it) if works => Install::Underway { step: it.step, percent: Some(it.percent) },
+            None if works => Install::Underway { step: format!("{name} works"), percent: None },
+            Some(Status { failed: Some(it), .. }) => Install::Failed {
+                step: it.step,
+                why: it.message,
+                output: last_words(&it.output),
+                fix: sentence(&it.fix),
+            },
+            _ => Install::Failed {
+                step: name.to_string(),
+                why: state.trouble().map_or_else(|| state.word().to_owned(), ToString::to_string),
+                output: String::new(),
+                fix: format!(
+                    "Read its log (`roster logs {name}`), mend the cause, then run it again: `roster restart {name}`."
+                ),
+            },
+        })
     }
 
     /// What is not there; `None` when all is, or when only a process that runs could tell.
@@ -107,4 +121,35 @@ fn works(state: &ProcessState) -> bool {
         | ProcessState::Failed { .. }
         | ProcessState::Exited { end: End::Completed | End::Stopped | End::Gone(_) } => false,
     }
+}
+
+/// Whether it has ended, and not well.
+fn has_failed(state: &ProcessState) -> bool {
+    matches!(
+        state,
+        ProcessState::BackingOff { .. }
+            | ProcessState::Failed { .. }
+            | ProcessState::Exited { end: End::Gone(_) }
+    )
+}
+
+/// What an installer last said of itself. Who is no `roster install` says nothing.
+fn said(app: &App) -> Option<Status> {
+    let order = app.env.get(&InstallOrder::VARIABLE.parse::<EnvKey>().ok()?)?;
+    let order: InstallOrder = serde_json::from_str(order).ok()?;
+    installer::status::read(Path::new(&order.workspace), &order.service).ok()?
+}
+
+/// The end of an output, on one line.
+fn last_words(output: &str) -> String {
+    let lines: Vec<_> = output.lines().map(str::trim).filter(|it| !it.is_empty()).collect();
+    let end = lines[lines.len().saturating_sub(LINES)..].join(" | ");
+    let cut = end.char_indices().rev().nth(LETTERS).map_or(0, |(at, _)| at);
+    end[cut..].to_owned()
+}
+
+/// An advice as a sentence of its own.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |it| format!("{}{}.", it.to_uppercase(), letters.as_str()))
 }

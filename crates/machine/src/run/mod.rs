@@ -21,7 +21,7 @@ mod sequence;
 mod tell;
 
 pub(crate) use heart::now;
-pub(crate) use install::{Installs, Silent};
+pub(crate) use install::Installs;
 pub(crate) use recovery::Policy;
 pub(crate) use resources::free;
 pub(crate) use scene::Scene;
@@ -119,7 +119,6 @@ async fn live(
         board: board.clone(),
         facts,
         asks: asks.clone(),
-        progress: Box::new(install::Silent),
         say: Say::new(run.common.clone(), names.max().unwrap_or_default()),
         mail: mail.clone(),
         inbox,

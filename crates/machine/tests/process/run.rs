@@ -18,6 +18,7 @@ use super::support::{Project, told};
 mod boot;
 mod config;
 mod doctor;
+mod installing;
 mod legacy;
 mod others;
 mod recovery;
@@ -128,8 +129,17 @@ pub struct Machine {
 
 impl Machine {
     pub fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// The same, once `change` has been made to its mapping.
+    pub fn with(change: impl FnOnce(&mut Value)) -> Self {
         let (base, port) = ports();
         let machine = Self { project: Project::shipped(), redis: Redis::new(), port, base };
+        let file = machine.path("config/service-mapping.json");
+        let mut mapping = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        change(&mut mapping);
+        fs::write(file, mapping.to_string()).unwrap();
         let (_, talk, exit) = told(&machine.command("env-build simulation").output().unwrap());
         assert_eq!(exit, Some(0), "{talk}");
         machine
