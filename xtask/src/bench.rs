@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod broker;
 mod compile;
+mod install;
 #[cfg(test)]
 pub(crate) use compile::MOST_CRATES;
 mod machine;
@@ -33,6 +34,8 @@ pub(crate) enum Verb {
     Worker(worker::Args),
     /// A machine as its users meet it: how fast it answers, beside the least that any server has to do
     Machine(machine::Args),
+    /// Install a large model and many small nodes, beside `curl` and a loop of `git clone`
+    Install(install::Args),
     /// A worker of `broker` that is going to be killed
     #[cfg(feature = "e2e")]
     #[command(hide = true)]
@@ -43,6 +46,7 @@ pub(crate) fn run(verb: &Verb) -> Result<ExitCode, String> {
     let within_limits = match verb {
         Verb::Plan { runs } => plan::run(*runs)?,
         Verb::Compile => compile::run()?,
+        Verb::Install(args) => install::run(args)?,
         #[cfg(not(feature = "e2e"))]
         Verb::Broker(_) | Verb::Machine(_) | Verb::Supervisor(_) | Verb::Worker(_) => {
             return crate::light::again();

@@ -82,7 +82,7 @@ impl Case {
 }
 
 /// The last line that `time` wrote on stderr, after whatever the program itself wrote there.
-fn maximum_resident(under_time: &mut Command) -> Result<u64, String> {
+pub(super) fn maximum_resident(under_time: &mut Command) -> Result<u64, String> {
     let failed = |error: &dyn std::fmt::Display| format!("GNU time: {error}; type `cargo xtask setup`");
     let finished = under_time.stdout(Stdio::null()).output().map_err(|error| failed(&error))?;
     let said = String::from_utf8_lossy(&finished.stderr);
