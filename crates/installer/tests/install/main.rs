@@ -6,7 +6,6 @@ mod downloads;
 mod full;
 mod hostile;
 mod killed;
-mod live;
 mod private;
 mod server;
 mod support;

@@ -16,6 +16,7 @@ use super::fleet::{Machine as Fleet, Up};
 use super::support::{Project, told};
 
 mod boot;
+mod comfyui;
 mod config;
 mod doctor;
 mod installing;

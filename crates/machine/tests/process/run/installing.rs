@@ -2,10 +2,8 @@
 
 use super::*;
 
-/// A repository with one commit of a program, and its address.
-fn repository(folder: &std::path::Path) -> String {
-    fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("main.py"), "").unwrap();
+/// Makes a folder a repository with one commit; its address.
+pub fn repository(folder: &std::path::Path) -> String {
     let git = |words: &[&str]| {
         let words = ["-c", "user.name=t", "-c", "user.email=t@t"].iter().chain(words);
         assert!(Command::new("git").current_dir(folder).args(words).status().unwrap().success());
@@ -20,7 +18,10 @@ fn repository(folder: &std::path::Path) -> String {
 fn the_health_server_tells_how_far_an_install_is_why_it_failed_and_that_it_is_done() {
     let elsewhere = tempfile::tempdir().unwrap();
     let (gate, works) = (elsewhere.path().join("gate"), elsewhere.path().join("works"));
-    let url = repository(&elsewhere.path().join("program"));
+    let program = elsewhere.path().join("program");
+    fs::create_dir_all(&program).unwrap();
+    fs::write(program.join("main.py"), "").unwrap();
+    let url = repository(&program);
     // One command waits for the test, so that the middle of the install can be looked at for as long as it takes.
     let wait = format!("while [ ! -e {} ]; do sleep 0.05; done", gate.display());
     let probe = format!("echo the model is missing; test -e {}", works.display());
