@@ -1,8 +1,8 @@
 //! Exchanges that meet: what workers of one class ask of one `Native` while a call is on its way goes together in the next.
 //!
 //! A call costs Redis as much for itself as for a job, so workers that share calls are served more than twice as fast. Nobody
-//! waits for company: a call leaves at once while fewer than [`FLYING`] are on their way, and a full one, for which no company
-//! could come, while fewer than [`FULL`] are.
+//! waits for company: a call leaves at once while fewer than [`FLYING`] are on their way, or if it is full, as no company could
+//! come.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,10 +21,8 @@ use crate::capabilities::ClassId;
 use crate::error::Error;
 use crate::life::Millis;
 
-/// Calls of one class that are on their way: one that Redis works on, and one that it finds when it is done.
+/// Calls of one class that are on their way before others wait: one that Redis works on, and one that it finds when it is done.
 const FLYING: usize = 2;
-/// The same of calls that are full: Redis has work even if this process has no processor for a moment.
-const FULL: usize = 4;
 
 /// What one worker asks.
 pub(super) struct Ask {
@@ -89,7 +87,7 @@ impl Line {
                 jobs >= MAX_BATCH
             })
         };
-        self.flying < FLYING || (self.flying < FULL && full())
+        self.flying < FLYING || full()
     }
 
     /// Those that leave together: who came first, and whoever fits behind it. Who has gone away is left out.
