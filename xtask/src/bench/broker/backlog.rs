@@ -19,8 +19,8 @@ const OTHERS: usize = 10;
 /// Connections that claim.
 const CONNECTIONS: usize = 1;
 
-/// Rounds in which the calls with most to do are made to find the longest, how often in each; and jobs of a submission, about
-/// as many as the broker sends in one call.
+/// Rounds in which the calls with most to do are made to find the longest, how often in each; and jobs of a submission, more
+/// than the broker sends in one call.
 const ROUNDS: usize = 5;
 const PROBES: usize = 40;
 const SUBMITTED: usize = 3 * MAX_BATCH;
