@@ -123,7 +123,9 @@ async fn act(roster: &Path, folder: &Path, faults: u32, rng: fastrand::Rng) -> R
     if found.lost.is_empty() && found.doubled.is_empty() && orphans.is_empty() {
         return Ok(());
     }
-    Err(format!("lost {:?}, doubled {:?}, orphans {orphans:?}", found.lost, found.doubled))
+    let some = |all: &[String]| all.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
+    let (lost, doubled) = (some(&found.lost), some(&found.doubled));
+    Err(format!("lost: {lost}; doubled: {doubled}; orphans: {}", some(&orphans)))
 }
 
 /// A machine, and its way to Redis.

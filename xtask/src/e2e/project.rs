@@ -56,6 +56,8 @@ impl Project {
     fn add_render(&self) -> Result<(), String> {
         self.edit("config/service-mapping.json", |mapping| {
             mapping["stages"]["base"]["provides"] = json!(["render", "simulation"]);
+            // A worker is given what its entry names, and nothing else.
+            mapping["workers"]["simulation"]["optional_env"] = json!(["WORKER_LEASE_S"]);
             let mut worker = mapping["workers"]["simulation"].clone();
             (worker["service"], worker["accepts"]) = (json!("render"), json!(["render"]));
             mapping["workers"]["render"] = worker;

@@ -1,12 +1,12 @@
 //! What became of jobs, read from the file into which Redis has written every change, in the order of changes. The only
-//! knowledge is that of `docs/broker.md`: the field `s` of the hash `j:<job>` is the job's state.
+//! knowledge is that of `docs/broker.md`: the string `j:<job>` begins with the job's state and the fence of its last claim.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use broker::JobId;
 
-/// The prefix of the hashes of jobs.
-const HASH: &str = "{jobs}:j:";
+/// The prefix of the keys with the states of jobs.
+const STATE: &str = "{jobs}:j:";
 
 /// What the file says.
 #[derive(Debug, Default, PartialEq)]
@@ -32,36 +32,51 @@ pub(super) fn audit(folder: &Path, ids: &[JobId]) -> Result<Found, String> {
     Ok(judge(&states, ids.iter().map(JobId::as_str)))
 }
 
-fn judge<'a>(states: &BTreeMap<String, Vec<String>>, ids: impl Iterator<Item = &'a str>) -> Found {
+fn judge<'a>(states: &BTreeMap<String, Vec<State>>, ids: impl Iterator<Item = &'a str>) -> Found {
     let mut found = Found::default();
     for id in ids {
         let states = states.get(id).map(Vec::as_slice).unwrap_or_default();
-        let times = |wanted: &str| states.iter().filter(|it| *it == wanted).count();
-        found.claims += times("r");
-        if states.last().is_none_or(|it| it != "S") {
+        let came_to = |letter: char| states.iter().filter(|it| it.letter == letter).count();
+        found.claims += came_to('r');
+        if states.last().is_none_or(|it| it.letter != 'S') {
             found.lost.push(id.to_owned());
         }
-        if times("S") > 1 {
+        if came_to('S') > 1 {
             found.doubled.push(id.to_owned());
         }
     }
     found
 }
 
+/// A state that a job came to, and by which claim: renewing a lease, for one, is no new state.
+#[derive(PartialEq)]
+struct State {
+    letter: char,
+    fence: String,
+}
+
+impl State {
+    fn read(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let letter = words.next()?.chars().next()?;
+        Some(Self { letter, fence: words.next().unwrap_or_default().to_owned() })
+    }
+}
+
 /// Adds the states that commands give to jobs; `None` if they are not commands. What was cut short at the end does not
 /// count: Redis has not acknowledged it.
-fn collect(mut bytes: &[u8], states: &mut BTreeMap<String, Vec<String>>) -> Option<()> {
+fn collect(mut bytes: &[u8], states: &mut BTreeMap<String, Vec<State>>) -> Option<()> {
     while let Some(first) = bytes.first() {
         match first {
             // A remark, such as the time.
             b'#' => drop(line(&mut bytes)),
             b'*' => {
                 let Some(words) = words(&mut bytes) else { return Some(()) };
-                let [name, key, fields @ ..] = words.as_slice() else { continue };
-                let job = key.strip_prefix(HASH).filter(|_| name.eq_ignore_ascii_case("hset"));
-                for pair in fields.chunks_exact(2).filter(|pair| pair[0] == "s") {
-                    if let Some(job) = job {
-                        states.entry(job.to_owned()).or_default().push(pair[1].clone());
+                for (job, state) in written(&words) {
+                    let states = states.entry(job.to_owned()).or_default();
+                    let state = State::read(state)?;
+                    if states.last() != Some(&state) {
+                        states.push(state);
                     }
                 }
             }
@@ -69,6 +84,18 @@ fn collect(mut bytes: &[u8], states: &mut BTreeMap<String, Vec<String>>) -> Opti
         }
     }
     Some(())
+}
+
+/// The states that a command writes, with their jobs.
+fn written(words: &[String]) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = match words {
+        [name, key, value, ..] if name.eq_ignore_ascii_case("set") => vec![(key, value)],
+        [name, pairs @ ..] if ["mset", "msetnx"].iter().any(|it| name.eq_ignore_ascii_case(it)) => {
+            pairs.chunks_exact(2).map(|pair| (&pair[0], &pair[1])).collect()
+        }
+        _ => Vec::new(),
+    };
+    pairs.into_iter().filter_map(|(key, value)| Some((key.strip_prefix(STATE)?, value.as_str())))
 }
 
 /// One command, `*<count>` and for each word `$<length>` and the word, each with `\r\n` behind it; `None` if it is cut short.
@@ -96,12 +123,11 @@ mod tests {
     use super::{Found, collect, judge};
 
     /// Commands as Redis writes them.
-    fn file(commands: &[&str]) -> Vec<u8> {
+    fn file(commands: &[&[&str]]) -> Vec<u8> {
         let mut file = b"#TS:1763730000\r\n".to_vec();
-        for command in commands {
-            let words: Vec<_> = command.split(' ').collect();
+        for words in commands {
             file.extend(format!("*{}\r\n", words.len()).bytes());
-            for word in words {
+            for word in *words {
                 file.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
             }
         }
@@ -110,19 +136,22 @@ mod tests {
 
     #[test]
     fn a_job_that_never_ended_well_is_lost_and_one_that_did_twice_is_doubled() {
+        let (good, twice, dead) = ("{jobs}:j:good", "{jobs}:j:twice", "{jobs}:j:dead");
         let mut file = file(&[
-            "SELECT 0",
-            "HSET {jobs}:j:good s r f 1",
-            "HSET {jobs}:j:good s S",
-            "HSET {jobs}:j:twice s r",
-            "HSET {jobs}:j:twice s S z 5",
-            "HSET {jobs}:j:twice s r",
-            "HSET {jobs}:j:twice s S z 9",
-            "HSET {jobs}:j:dead s r",
-            "HSET {jobs}:j:dead a 1 s X",
-            "ZADD {jobs}:l 5 other",
+            &["SELECT", "0"],
+            &["MSETNX", good, "r 1 5", twice, "r 2 5"],
+            // Renewed, done, and told again that it is done.
+            &["SET", good, "r 1 9", "KEEPTTL"],
+            &["SET", good, "S 1 9\n{}", "PXAT", "99"],
+            &["SET", good, "S 1 9\n{}", "PXAT", "99"],
+            &["SET", twice, "S 2 5"],
+            &["SET", twice, "r 3 5"],
+            &["SET", twice, "S 3 5"],
+            &["SET", dead, "r 4 5"],
+            &["SET", dead, "X 4 5"],
+            &["ZADD", "{jobs}:l", "5", "other"],
         ]);
-        file.extend(b"*3\r\n$4\r\nHSET\r\n$13\r\n{jobs}:j:de");
+        file.extend(b"*3\r\n$3\r\nSET\r\n$13\r\n{jobs}:j:de");
         let mut states = std::collections::BTreeMap::new();
         assert_eq!(collect(&file, &mut states), Some(()));
         let (lost, doubled) = (vec!["dead".to_owned(), "never".to_owned()], vec!["twice".to_owned()]);
