@@ -15,7 +15,7 @@ pub const LONG: Duration = Duration::from_secs(20);
 /// Between two looks; a test that looked all the time would keep the browser from working.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// How a machine starts it, at a free port: by the service mapping.
+/// How a machine starts it, at a free port: by the service mapping. Its install is a link to the program of Debian.
 fn command(profile: &Path) -> Command {
     let mapping = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/service-mapping.json");
     let mapping: Value = serde_json::from_str(&std::fs::read_to_string(mapping).unwrap()).unwrap();
@@ -23,6 +23,7 @@ fn command(profile: &Path) -> Command {
     let profile = profile.to_str().unwrap();
     let word = |it: &Value| match it.as_str().unwrap() {
         it if it.starts_with("--user-data-dir=") => format!("--user-data-dir={profile}"),
+        it if it.ends_with("/bin/chromium") => "chromium".to_owned(),
         it => it.replace("${PORT}", "0"),
     };
     let mut words = words.iter().map(word);
