@@ -57,7 +57,8 @@ pub(crate) enum Verb {
 pub(crate) struct Of {
     /// The services; left out, all that are installed on this machine
     services: Vec<ServiceName>,
-    /// The ecosystem; left out, `ROSTER_INSTALL`, `ROSTER_ECOSYSTEM`, or `ecosystem.json` in this folder
+    /// The ecosystem; left out, `ROSTER_INSTALL`, `ROSTER_ECOSYSTEM`, the generation in force in this folder or above it, or
+    /// `ecosystem.json` in this folder
     #[arg(long, value_name = "FILE")]
     ecosystem: Option<PathBuf>,
     #[command(flatten)]

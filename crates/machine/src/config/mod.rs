@@ -8,7 +8,7 @@ mod show;
 mod table;
 
 pub(crate) use fault::ConfigFault;
-pub(crate) use layers::Files;
+pub(crate) use layers::{Files, Layers};
 pub(crate) use place::Origin;
 pub(crate) use settings::Config;
 pub(crate) use show::{Verb, run};
@@ -29,7 +29,7 @@ use crate::ask::Server;
 use crate::fleet;
 use crate::say::world;
 use crate::worker::introduce;
-use layers::{Layer, Layers};
+use layers::Layer;
 use place::Moved;
 use settings::Reader;
 
@@ -116,6 +116,19 @@ pub(crate) fn again(which: &Which, sent: Option<&Document>) -> Result<(Ecosystem
     let loaded = loaded.filter(|_| findings.is_empty()).ok_or(findings)?;
     let socket = fleet::place::to_listen(None, &loaded.ecosystem.machine).map_err(|it| vec![*it])?;
     Ok((introduced(loaded.ecosystem, &loaded.layers, &socket), loaded.layers.files()))
+}
+
+/// The document of the generation in force in this folder or above it, as it is run here, and its sources; `None` where there
+/// is no generation.
+pub(crate) fn here() -> Result<Option<(Ecosystem, Layers)>, Vec<Finding>> {
+    let which = Which::default();
+    if !matches!(which.origin(&world()), Ok(Origin::Generation { .. })) {
+        return Ok(None);
+    }
+    let mut findings = Vec::new();
+    let loaded = read(&which, world(), None, &mut findings);
+    let loaded = loaded.filter(|_| findings.is_empty()).ok_or(findings)?;
+    Ok(Some((loaded.ecosystem, loaded.layers)))
 }
 
 /// With what its workers have to know of this machine: where its supervisor listens, and where its health server answers

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use ecosystem::Ecosystem;
 use installer::InstallFault;
@@ -12,7 +13,7 @@ use spec::model::InstallOrder;
 use spec::notes::{Finding, Located};
 use spec::source::SourceText;
 
-use crate::say;
+use crate::{config, say};
 
 /// An ecosystem of a name of its own.
 const ECOSYSTEM: &str = "ROSTER_ECOSYSTEM";
@@ -21,7 +22,7 @@ const ECOSYSTEM: &str = "ROSTER_ECOSYSTEM";
 pub(super) struct Order {
     pub(super) what: InstallOrder,
     own: BTreeMap<EnvKey, String>,
-    world: Box<dyn EnvSource>,
+    world: Rc<dyn EnvSource>,
 }
 
 impl EnvSource for Order {
@@ -44,11 +45,17 @@ pub(super) fn passed() -> BTreeMap<String, String> {
 pub(super) fn find(ecosystem: Option<&Path>, services: &[ServiceName]) -> Result<Vec<Order>, Vec<Finding>> {
     let variable = |name: &str| std::env::var(name).ok().filter(|it| !it.is_empty());
     let all = match (ecosystem, variable(InstallOrder::VARIABLE)) {
-        (None, Some(text)) => vec![read(&text, BTreeMap::new())?],
-        (given, _) => {
-            let given = given.map(Path::to_owned).or_else(|| variable(ECOSYSTEM).map(PathBuf::from));
-            of_ecosystem(&given.unwrap_or_else(|| "ecosystem.json".into()))?
-        }
+        (None, Some(text)) => vec![read(&text, BTreeMap::new(), say::world().environment.into())?],
+        (given, _) => match given.map(Path::to_owned).or_else(|| variable(ECOSYSTEM).map(PathBuf::from)) {
+            Some(path) => of_ecosystem(document(&path)?, &say::world().environment.into())?,
+            // As `roster run` has it: with its secrets, and its workspace where that is outside of containers.
+            None => match config::here()? {
+                Some((ecosystem, layers)) => {
+                    of_ecosystem(ecosystem, &(Rc::new(layers) as Rc<dyn EnvSource>))?
+                }
+                None => of_ecosystem(document("ecosystem.json".as_ref())?, &say::world().environment.into())?,
+            },
+        },
     };
     for service in services {
         if !all.iter().any(|it| it.what.service == *service) {
@@ -65,20 +72,23 @@ fn none(why: String) -> Vec<Finding> {
     vec![Finding::error(Located::nowhere(InstallFault::NoOrder { why }))]
 }
 
-fn read(text: &str, own: BTreeMap<EnvKey, String>) -> Result<Order, Vec<Finding>> {
+fn read(text: &str, own: BTreeMap<EnvKey, String>, world: Rc<dyn EnvSource>) -> Result<Order, Vec<Finding>> {
     let order: InstallOrder = serde_json::from_str(text)
         .map_err(|it| none(format!("`{}` is not an order: {it}", InstallOrder::VARIABLE)))?;
-    Ok(Order { what: order, own, world: say::world().environment })
+    Ok(Order { what: order, own, world })
 }
 
-fn of_ecosystem(path: &Path) -> Result<Vec<Order>, Vec<Finding>> {
+fn document(path: &Path) -> Result<Ecosystem, Vec<Finding>> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|it| none(format!("`{name}`: {it}")))?;
-    let ecosystem = Ecosystem::read(&SourceText::open(&name, text))?;
+    Ecosystem::read(&SourceText::open(&name, text))
+}
+
+fn of_ecosystem(ecosystem: Ecosystem, world: &Rc<dyn EnvSource>) -> Result<Vec<Order>, Vec<Finding>> {
     let mut orders = Vec::new();
     for app in ecosystem.setup {
         if let Some(text) = app.env.get(InstallOrder::VARIABLE).cloned() {
-            orders.push(read(&text, app.env)?);
+            orders.push(read(&text, app.env, world.clone())?);
         }
     }
     Ok(orders)

@@ -95,3 +95,20 @@ fn an_install_that_cannot_be_read_is_told_with_the_place_and_the_fix() {
     });
     assert_eq!(up.stop().0, Some(0));
 }
+
+#[test]
+fn an_install_by_hand_is_where_the_machine_looks_for_it() {
+    let program = tempfile::tempdir().unwrap();
+    fs::write(program.path().join("main.py"), "").unwrap();
+    let machine = Machine::with(|mapping| {
+        mapping["services"]["simulation"]["install"] = json!({
+            "source": { "directory": { "path": program.path() } },
+            "probe": ["true"],
+        });
+    });
+    let (out, talk, exit) = machine.ask("install apply");
+    assert_eq!(exit, Some(0), "{out}{talk}");
+    assert!(machine.path(".roster/workspace/installs/simulation/current/source/main.py").exists());
+    let (out, _, _) = machine.ask("install status");
+    assert_eq!(out, "simulation: installed\n");
+}
