@@ -115,6 +115,7 @@ const STEPS: &[Step] = &[
             "drain",
             "switch-and-rollback",
             "operations-guide",
+            "legacy-producer",
         ]),
     },
     Step {
