@@ -49,7 +49,7 @@ pub(crate) fn run(verb: &Verb) -> Result<ExitCode, String> {
         Verb::Install(args) => install::run(args)?,
         #[cfg(not(feature = "e2e"))]
         Verb::Broker(_) | Verb::Machine(_) | Verb::Supervisor(_) | Verb::Worker(_) => {
-            return crate::light::again();
+            return crate::light::again(crate::light::RELEASE);
         }
         #[cfg(feature = "e2e")]
         Verb::Broker(args) => broker::run(args)?,

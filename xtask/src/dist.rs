@@ -34,5 +34,5 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
 /// Makes a release, by the xtask that can.
 #[cfg(not(feature = "e2e"))]
 pub(crate) fn run(_: &Args) -> Result<ExitCode, String> {
-    crate::light::again()
+    crate::light::again(crate::light::DRIVER)
 }

@@ -61,7 +61,7 @@ pub(crate) struct Demo {
     /// Leave the machine running in the end, until Ctrl-C
     #[arg(long)]
     keep: bool,
-    /// Run this binary, instead of one that is built as a release has it
+    /// Run this binary, instead of one that is built for it
     #[arg(long, value_name = "FILE")]
     roster: Option<std::path::PathBuf>,
 }
@@ -94,19 +94,19 @@ enum From {
 /// Runs the scenarios, by the xtask that can.
 #[cfg(not(feature = "e2e"))]
 pub(crate) fn run(_: &Args) -> Result<ExitCode, String> {
-    crate::light::again()
+    crate::light::again(crate::light::DRIVER)
 }
 
 /// Shows a machine at work, by the xtask that can.
 #[cfg(not(feature = "e2e"))]
 pub(crate) fn demo(_: &Demo) -> Result<ExitCode, String> {
-    crate::light::again()
+    crate::light::again(crate::light::DRIVER)
 }
 
 /// Does to machines what happens to machines, by the xtask that can.
 #[cfg(not(feature = "e2e"))]
 pub(crate) fn chaos(_: &Chaos) -> Result<ExitCode, String> {
-    crate::light::again()
+    crate::light::again(crate::light::DRIVER)
 }
 
 /// Shows a machine at work.

@@ -99,7 +99,7 @@ pub(crate) fn prepare() -> Result<ExitCode, String> {
 /// The same, by the xtask that can.
 #[cfg(not(feature = "e2e"))]
 pub(crate) fn prepare() -> Result<ExitCode, String> {
-    crate::light::again()
+    crate::light::again(crate::light::DRIVER)
 }
 
 /// The Debian image that was made here, if the engine has it.
@@ -111,7 +111,7 @@ pub(crate) async fn local_base(docker: &bollard::Docker) -> Option<String> {
 /// Builds, by the xtask that can.
 #[cfg(not(feature = "e2e"))]
 pub(crate) fn run(_: &Verb) -> Result<ExitCode, String> {
-    crate::light::again()
+    crate::light::again(crate::light::DRIVER)
 }
 
 /// The engine that `DOCKER_HOST` names, or the local one; it has answered.
@@ -134,9 +134,19 @@ pub(crate) async fn engine() -> Result<bollard::Docker, String> {
 /// What cargo says.
 #[cfg(feature = "e2e")]
 pub(crate) fn released() -> Result<std::path::PathBuf, String> {
+    roster("release")
+}
+
+/// `roster`, built by this profile.
+///
+/// # Errors
+///
+/// What cargo says.
+#[cfg(feature = "e2e")]
+pub(crate) fn roster(profile: &str) -> Result<std::path::PathBuf, String> {
     use crate::workspace::{cargo, run, target};
-    run(&mut cargo(["build", "--quiet", "--release", "--locked", "--package", "roster-machine"]))?;
-    Ok(target()?.join("release/roster"))
+    run(&mut cargo(["build", "--profile", profile, "--locked", "--package", "roster-machine"]))?;
+    Ok(target()?.join(profile).join("roster"))
 }
 
 /// Builds a target with this binary on this base image, unless everything of it is there already, and returns the image's

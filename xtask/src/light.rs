@@ -8,10 +8,16 @@ use std::{
 
 use crate::workspace::{cargo, typed};
 
-/// Runs this command line again with the feature `e2e`, in a release build, and ends as it ends.
-pub(crate) fn again() -> Result<ExitCode, String> {
-    eprintln!("xtask: this verb is compiled on its first use, which takes a minute or two");
-    let run = ["run", "--quiet", "--release", "--package", "xtask", "--features", "e2e", "--"];
+/// A profile of cargo's for verbs that measure.
+pub(crate) const RELEASE: &str = "release";
+/// A profile of ours for verbs that only drive: quick to compile, and in a folder of its own, so that this xtask and that
+/// one do not replace each other.
+pub(crate) const DRIVER: &str = "driver";
+
+/// Runs this command line again with the feature `e2e`, built by this profile, and ends as it ends.
+pub(crate) fn again(profile: &str) -> Result<ExitCode, String> {
+    eprintln!("xtask: this verb is compiled on its first use, which takes minutes");
+    let run = ["run", "--profile", profile, "--package", "xtask", "--features", "e2e", "--"];
     let mut command = cargo(run);
     let folder = env::current_dir().map_err(|error| format!("the current directory: {error}"))?;
     command.args(env::args_os().skip(1)).current_dir(folder).stdin(Stdio::inherit());
