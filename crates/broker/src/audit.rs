@@ -84,16 +84,6 @@ pub enum Damage {
         /// What the record says.
         said: String,
     },
-    /// A document that is not the one whose bytes were counted.
-    #[error("the document of job `{id}` has {found} bytes, but its record says {said}")]
-    Document {
-        /// The job.
-        id: String,
-        /// Its bytes; 0 if it is gone.
-        found: u64,
-        /// What the record says.
-        said: u64,
-    },
     /// A record without a document.
     #[error("job `{id}` has a record, but no document")]
     Orphan {
@@ -106,6 +96,14 @@ pub enum Damage {
         /// The job.
         id: String,
         /// How it ended.
+        stage: Stage,
+    },
+    /// A job that has not ended and will be forgotten.
+    #[error("job `{id}` is {}, but its document expires", .stage.word())]
+    Fleeting {
+        /// The job.
+        id: String,
+        /// Its state, as its record says.
         stage: Stage,
     },
     /// The byte count is not the sum of the bytes.
@@ -140,11 +138,11 @@ impl Fault for Damage {
             }
             Damage::Unreadable { .. } => "Let all programs of the queue have one version.".into(),
             Damage::Score { .. } => "Find out who wrote to these keys; the set is what counts.".into(),
-            Damage::Document { .. } => "Find out who wrote to this key; its worker will refuse the job.".into(),
-            Damage::Orphan { id } => format!("Nothing can run it: remove the key `j:{id}` with `DEL`."),
+            Damage::Orphan { id } => format!("Nothing can run it: remove the field `{id}` of `j` with `HDEL`."),
             Damage::Endless { id, .. } => {
-                format!("Give the keys `j:{id}` and `b:{id}` an end with `EXPIRE`, or they stay for ever.")
+                format!("Give the key `b:{id}` an end with `EXPIRE`, or it stays for ever.")
             }
+            Damage::Fleeting { id, .. } => format!("Let the key `b:{id}` stay, with `PERSIST`."),
             Damage::Bytes { .. } => {
                 "Correct the field `bytes` of `m` with `HINCRBY` by the difference; the byte budget is held against it."
                     .into()

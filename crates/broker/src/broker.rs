@@ -183,7 +183,8 @@ impl Want {
 pub struct Ticket {
     /// The job.
     pub id: JobId,
-    /// The claim's number.
+    /// The number of the call that gave it: higher than that of any earlier claim in the queue. Others that came with it have the
+    /// same.
     pub fence: u64,
 }
 

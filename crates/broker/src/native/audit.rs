@@ -23,14 +23,14 @@ const LOOKS: usize = 10;
 #[derive(PartialEq)]
 struct Seen {
     id: String,
-    /// The first line of its record, and more; empty if it has none.
-    record: String,
-    /// The first line of what `b:<job>` holds, and more; empty if there is no such key.
+    /// Its field of `j`; empty if it has none.
+    held: String,
+    /// The beginning of what `b:<job>` holds; empty if there is no such key.
     body: String,
-    /// The bytes of all of it.
-    length: u64,
-    /// Whether record and body have an end: 0; -1 if they have none, -2 if they are not there.
-    ttls: [i64; 2],
+    /// The end of it.
+    end: String,
+    /// Whether that is forgotten some day: 0; -1 if not, -2 if it is not there.
+    ttl: i64,
     /// The sets that it is in, with its score there.
     found: Vec<(String, String)>,
 }
@@ -55,15 +55,13 @@ impl Native {
                 audit.jobs += ids.len() as u64;
                 self.examine(ids, None, &mut audit).await?;
             }
-            for ids in named("j:").chunks(READ) {
-                self.orphans(ids, &mut audit).await?;
-            }
             for kind in ["w:", "g:", "r:"] {
                 sets.extend(named(kind).into_iter().map(|it| format!("{kind}{it}")));
             }
             told(&audit);
             at = next;
         }
+        self.orphans(&mut audit).await?;
         for set in sets {
             self.entries(&set, &mut audit, &mut told).await?;
         }
@@ -110,12 +108,11 @@ impl Native {
 
     /// The keys of jobs, each looked for in its sets.
     async fn see(&self, jobs: &[(&String, Vec<String>)]) -> Result<Vec<Seen>, Error> {
-        let mut pipe = redis::pipe();
+        let (mut pipe, jobs_key) = (redis::pipe(), self.key("j"));
         for (id, sets) in jobs {
-            let (record, body) = (self.key(format_args!("j:{id}")), self.key(format_args!("b:{id}")));
-            pipe.cmd("GETRANGE").arg(&record).arg(0).arg(record::SHORT);
-            pipe.cmd("PTTL").arg(&record).cmd("PTTL").arg(&body);
-            pipe.cmd("STRLEN").arg(&body).cmd("GETRANGE").arg(&body).arg(0).arg(wire::HEAD);
+            let body = self.key(format_args!("b:{id}"));
+            pipe.hget(&jobs_key, id.as_str()).getrange(&body, 0, wire::HEAD);
+            pipe.getrange(&body, -record::SHORT, -1).pttl(&body);
             for set in sets {
                 pipe.cmd(if set.starts_with("r:") { "SISMEMBER" } else { "ZSCORE" })
                     .arg(self.key(set))
@@ -127,11 +124,11 @@ impl Native {
         let mut seen = Vec::new();
         for (id, sets) in jobs {
             let mut next = || answers.next().unwrap_or(Value::Nil);
-            let record = text(next(), id)?;
+            let held = value::<Option<Vec<u8>>>(next(), id)?.unwrap_or_default();
+            let held = String::from_utf8_lossy(&held).into_owned();
+            let (body, end) = (text(next(), id)?, text(next(), id)?);
             // How long is of no interest, and different each time.
-            let ttls = [value::<i64>(next(), id)?.min(0), value::<i64>(next(), id)?.min(0)];
-            let length = value(next(), id)?;
-            let body = text(next(), id)?;
+            let ttl = value::<i64>(next(), id)?.min(0);
             let mut found = Vec::new();
             for set in sets {
                 // A set without scores answers 1 or 0.
@@ -139,24 +136,35 @@ impl Native {
                 let score = score.filter(|it| !set.starts_with("r:") || it == "1");
                 found.extend(score.map(|it| (set.clone(), it)));
             }
-            seen.push(Seen { id: (*id).clone(), record, body, length, ttls, found });
+            seen.push(Seen { id: (*id).clone(), held, body, end, ttl, found });
         }
         Ok(seen)
     }
 
     /// Records whose job is gone.
-    async fn orphans(&self, ids: &[String], audit: &mut Audit) -> Result<(), Error> {
-        let mut pipe = redis::pipe();
-        for id in ids {
-            let (record, body) = (self.key(format_args!("j:{id}")), self.key(format_args!("b:{id}")));
-            // One that is about to be forgotten has an end of its own. Before and after: a job can begin or end between.
-            pipe.cmd("PTTL").arg(&record).cmd("EXISTS").arg(&body).cmd("PTTL").arg(&record);
+    async fn orphans(&self, audit: &mut Audit) -> Result<(), Error> {
+        let (held, mut at) = (self.key("j"), "0".to_owned());
+        loop {
+            let page = redis::cmd("HSCAN").arg(&held).arg(&at).arg("COUNT").arg(READ).clone();
+            let (next, fields): (String, Vec<Vec<u8>>) = self.ask(&page).await?;
+            let ids: Vec<_> = fields.iter().step_by(2).map(|it| String::from_utf8_lossy(it)).collect();
+            for ids in ids.chunks(READ) {
+                let mut pipe = redis::pipe();
+                for id in ids {
+                    // Before and after: a job can begin or end between.
+                    let body = self.key(format_args!("b:{id}"));
+                    pipe.hexists(&held, &**id).exists(body).hexists(&held, &**id);
+                }
+                let told: Vec<u8> = pipe.query_async(&mut self.connection.clone()).await?;
+                for (id, _) in ids.iter().zip(told.chunks_exact(3)).filter(|(_, told)| *told == [1, 0, 1]) {
+                    audit.found(Damage::Orphan { id: id.to_string() });
+                }
+            }
+            if next == "0" {
+                return Ok(());
+            }
+            at = next;
         }
-        let told: Vec<i64> = pipe.query_async(&mut self.connection.clone()).await?;
-        for (id, _) in ids.iter().zip(told.chunks_exact(3)).filter(|(_, told)| *told == [-1, 0, -1]) {
-            audit.found(Damage::Orphan { id: id.clone() });
-        }
-        Ok(())
     }
 
     /// The entries of one set: each is a job that says that it belongs there.
@@ -178,15 +186,19 @@ impl Native {
             audit.entries += ids.len() as u64;
             for ids in ids.chunks(READ) {
                 let bodies = self.bodies(ids).await?;
+                let records: Vec<Option<Vec<u8>>> =
+                    self.ask(redis::cmd("HMGET").arg(self.key("j")).arg(ids)).await?;
                 let mut pipe = redis::pipe();
                 for id in ids {
-                    pipe.cmd("GETRANGE").arg(self.key(format_args!("j:{id}"))).arg(0).arg(record::SHORT);
+                    pipe.getrange(self.key(format_args!("b:{id}")), -record::SHORT, -1);
                 }
-                let records: Vec<Value> = pipe.query_async(&mut self.connection.clone()).await?;
-                let records: Result<Vec<_>, _> = records.into_iter().map(|it| text(it, "j")).collect();
-                let records = records?;
-                let wrong = |(record, body): (&String, &String)| {
-                    place(record, body).is_none_or(|(_, belongs)| belongs.iter().all(|it| it != set))
+                let ends: Vec<Vec<u8>> = pipe.query_async(&mut self.connection.clone()).await?;
+                let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+                let records = records.into_iter().map(|it| text(it.unwrap_or_default()));
+                let records: Vec<_> = records.zip(ends.into_iter().map(text)).collect();
+                let wrong = |((held, end), body): (&(String, String), &String)| {
+                    let place = place(held, end, body);
+                    place.is_none_or(|(_, belongs)| belongs.iter().all(|it| it != set))
                 };
                 let wrong = ids.iter().zip(records.iter().zip(&bodies)).filter(|(_, it)| wrong(*it));
                 let wrong: Vec<_> = wrong.map(|(id, _)| id.clone()).collect();
@@ -223,8 +235,8 @@ fn text(bytes: Value, key: &str) -> Result<String, Error> {
 }
 
 /// The state of a job and the sets that it belongs to; `None` if it says none that we know.
-fn place(record: &str, body: &str) -> Option<(Stage, Vec<String>)> {
-    let (record, head) = (Record::of(record, "").ok()?, Head::of(body, "").ok()?);
+fn place(held: &str, end: &str, body: &str) -> Option<(Stage, Vec<String>)> {
+    let (record, head) = (Record::of(held, end, "").ok()?, Head::of(body, "").ok()?);
     Some(match record.state {
         'd' => (Stage::Delayed, vec!["d".into()]),
         'r' => {
@@ -251,7 +263,11 @@ fn judge(seen: &Seen) -> Vec<Damage> {
         let stays = found.iter().all(|set| set.starts_with("x:"));
         return if stays { vec![] } else { vec![Damage::Ghost { id: id(), found }] };
     }
-    let told = (Record::of(&seen.record, ""), Head::of(&seen.body, ""), place(&seen.record, &seen.body));
+    let told = (
+        Record::of(&seen.held, &seen.end, ""),
+        Head::of(&seen.body, ""),
+        place(&seen.held, &seen.end, &seen.body),
+    );
     let (Ok(record), Ok(head), Some((stage, belongs))) = told else {
         return vec![Damage::Unreadable { id: id() }];
     };
@@ -271,13 +287,12 @@ fn judge(seen: &Seen) -> Vec<Damage> {
         }
     }
     let ended = stage.is_finished() || stage == Stage::Dead;
-    if ended && seen.ttls.contains(&-1) {
-        damage.push(Damage::Endless { id: id(), stage });
-    }
-    // A job without a record has it written down nowhere.
-    let (found, said) = (seen.length - head.length as u64, record.bytes);
-    if !ended && !seen.record.is_empty() && found != said {
-        damage.push(Damage::Document { id: id(), found, said });
+    if ended == (seen.ttl == -1) {
+        damage.push(if ended {
+            Damage::Endless { id: id(), stage }
+        } else {
+            Damage::Fleeting { id: id(), stage }
+        });
     }
     damage
 }

@@ -1,10 +1,11 @@
 -- Finishes jobs and claims the next, for workers of one class. ARGV: class, lease, a number: 1 if one was woken and 2 if one will
--- wait, how many ask, then (worker, most) of each; of each job done: id, fence, outcome (S succeeded, F failed, P failed for
--- good, H handed back, X stopped), text (the result or the message). Claims go to the first until it has its most, and so on.
+-- wait, how many ask, then (worker, most) of each; of each run of jobs done with one fence in one way: the fence, the outcome
+-- (S succeeded, F failed, P failed for good, H handed back, X stopped), how many, then (id, text) of each, the result or the
+-- message. Claims go to the first until it has its most, and so on.
 -- Returns a line, `<milliseconds until something happens by itself, 0 to ask again at once, -1 for nothing> <for each done 1 or
--- 0>`; then of each claim the id, the first line of its record, and the document with its head. Where the class has signatures
--- to judge, ` <number up to which it has> <and will have>` ends the first line, and of each of them the id and
--- the document, or a job of it, follow instead.
+-- 0>`; then of each claim the id, the line of its record, and the document with its head. Where the class has
+-- signatures to judge, ` <number up to which it has> <and will have>` ends the first line, and of each of them the id and the
+-- document, or a job of it, follow instead.
 --
 -- A job is done by one call of this, or by a part of one, so what most calls do is written out here in one go: making and
 -- calling functions would take as long as Redis needs for the commands. What is not common is in `rare`.
@@ -19,38 +20,65 @@ local weight, events, R, stamp, woken = 0, {}, nil, text('%d', now), flags == '1
 local m = call('HMGET', META, 'bytes', 'fence', 'sweep', 'news', 'c:' .. class)
 local news = m[4] or '0'
 
-local heard, over, first = {}, {}, 6 + 2 * asks
+local heard, first = {}, 6 + 2 * asks
 if argv[first] then
-  local keys = {}
-  for at = first, #argv, 4 do keys[#keys + 1] = JOB .. argv[at] end
-  local records, at = call('MGET', unpack(keys)), first
-  -- The life of the last result, and when it ends.
-  local life, ends
-  for n, key in ipairs(keys) do
-    local id, ticket, outcome, said = argv[at], argv[at + 1], argv[at + 2], argv[at + 3]
-    at = at + 4
-    -- Most ends: of a job without marks that has never failed and was never lost.
-    local _, _, fence, ttl, bytes = find(records[n] or '', '^r (%d+) (%d+) (%d+) %- 0 0 ')
-    if outcome == 'S' and fence == ticket and ttl ~= '0' and not over[id] then
-      -- As `ended` does it.
-      weight = weight - bytes
-      if ttl ~= life then life, ends = ttl, text('%d', now + ttl) end
-      call('SET', key, 'S ' .. fence .. ' ' .. ttl .. ' ' .. bytes .. ' - 0 0 ' .. stamp .. ' 0 - -\n' .. said, 'PXAT', ends)
-      call('PEXPIREAT', BODY .. id, ends)
-      events[#events + 1] = id .. ' {"event":"succeeded"}'
-      heard[n], over[id] = '1', true
-      over[#over + 1] = id
-    else
-      R = R or rare(now)
-      local hears, ends = R.finish(id, ticket, outcome, said)
-      heard[n] = hears and '1' or '0'
-      if ends then
-        over[id] = true
+  local ids, at = {}, first
+  while argv[at] do
+    local last = at + 1 + 2 * argv[at + 2]
+    for n = at + 3, last, 2 do ids[#ids + 1] = argv[n] end
+    at = last + 2
+  end
+  local records, n, seen, over, gone = call('HMGET', JOBS, unpack(ids)), 0, {}, {}, {}
+  -- Most ends are successes of jobs without marks that have never failed and were never lost: how the record of such a one
+  -- begins, where its head ends and when it will be forgotten, what its own end says, and the text before with all around it.
+  local plain, head, ends, line, last, said = nil, 0, nil, nil, nil, nil
+  at = first
+  while argv[at] do
+    local ticket, outcome, count = argv[at], argv[at + 1], argv[at + 2]
+    at, plain = at + 3, nil
+    for _ = 1, count do
+      n = n + 1
+      local id, result, record = argv[at], argv[at + 1], records[n] or ''
+      at = at + 2
+      if outcome == 'S' and not (plain and find(record, plain, 1, true) == 1) then
+        local _, fence, ttl
+        _, _, plain, fence, ttl, head = find(record, '^(r (%d+) (%d+) (%d+) %- 0 0 )')
+        if plain and fence == ticket and ttl ~= '0' then
+          ends, last = text('%d', now + ttl), nil
+          line = '\nS ' .. fence .. ' ' .. ttl .. ' ' .. head .. ' - 0 0 ' .. stamp .. ' 0 - - '
+        else
+          plain = nil
+        end
+      end
+      if plain and not seen[id] then
+        -- As `ended` does it.
+        if result ~= last then last, said = result, '\n' .. result .. line .. #result end
+        local body = BODY .. id
+        local length = call('APPEND', body, said)
+        weight = weight + #said + head - length
+        call('PEXPIREAT', body, ends)
+        if length > ROOMY then
+          call('COPY', body, body .. '~')
+          call('RENAME', body .. '~', body)
+        end
+        heard[n], seen[id] = '1', 'over'
         over[#over + 1] = id
+      else
+        R = R or rare(now)
+        -- It is told twice, and the first is not yet written down.
+        if seen[id] == 'over' then call('HDEL', JOBS, id) end
+        local hears, stops = R.finish(id, ticket, outcome, result)
+        heard[n], seen[id] = hears and '1' or '0', 'told'
+        if stops then gone[#gone + 1] = id end
       end
     end
   end
-  if over[1] then call('ZREM', LEASES, unpack(over)) end
+  if over[1] then
+    call('HDEL', JOBS, unpack(over))
+    call('ZREM', LEASES, unpack(over))
+    events[1] = table.concat(over, ',') .. ' {"event":"succeeded"}'
+  end
+  if gone[1] then call('ZREM', LEASES, unpack(gone)) end
 end
 if R then news = R.flush() or news end
 
@@ -84,13 +112,14 @@ if most > 0 then
   else
     -- A fence rises with the clock: a server that has lost its last writes, or a replica that never had them, would
     -- otherwise give the same fence to another worker, and hear the one from before.
-    local fence = math.max(tonumber(m[2] or '0'), now * 1000)
+    local fence = text('%d', math.max((m[2] or 0) + 1, now * 1000))
     local heads, leases, given = Q .. 'h:' .. class, {}, 0
     local more, swept = false, false
-    -- The time that the last job's attempt may take; when its lease will be over, and what follows in its record.
-    local allowed, till, rest = false, nil, nil
-    -- Keys and records of those that nobody has had before, as far as can be told: see below.
-    local records = {}
+    -- The end of the last job's head, and what it says: the limit key, when the lease will be over, the record. Most heads end
+    -- like the one before.
+    local tail, key, till, record = nil, nil, nil, nil
+    -- Those that nobody has had before, as far as can be told: see below; and with their records.
+    local starts, records = {}, {}
     if paused or now >= (m[3] or 0) + 0 then
       R = R or rare(now)
       local newest = R.sweep()
@@ -177,30 +206,33 @@ if most > 0 then
             local body, id = bodies[n], mine[taken + 1]
             taken = taken + 1
             if body then
-              -- The rest of its head, from within the signature: see lines.lua.
-              local _, length, timeout, ttl, key = find(body, '^%x* %d+ (%d+) (%d+) ?([^\n]*)\n', 48)
               while left == 0 do
-                whose, allowed = whose + 2, false
+                whose, tail = whose + 2, nil
                 worker, left = argv[whose], argv[whose + 1] + 0
               end
               left = left - 1
-              if timeout ~= allowed then
-                allowed = timeout
+              -- From within the signature: see lines.lua.
+              local length = find(body, '\n', 48, true) or 0
+              local terms = string.sub(body, 48, length)
+              if terms ~= tail then
+                local _, timeout, ttl
+                _, _, timeout, ttl, key = find(terms, '^%x* %d+ (%d+) (%d+) ?([^\n]*)\n')
                 local ends = now + (timeout or 0)
-                till = text('%d', math.min(now + lease, ends))
-                rest = ' - 0 0 ' .. till .. ' ' .. text('%d', ends) .. ' ' .. worker .. ' -'
+                tail, till = terms, text('%d', math.min(now + lease, ends))
+                record = 'r ' .. fence .. ' ' .. (ttl or '0') .. ' ' .. length .. ' - 0 0 ' .. till .. ' ' .. text('%d', ends)
+                  .. ' ' .. worker .. ' - -'
               end
-              fence = fence + 1
-              local record = text('r %d %s %d', fence, ttl or '0', #body - (length or 0)) .. rest
+              local own = record
               if key and key ~= '' then
                 R = R or rare(now)
-                record = R.start(id, record, key)
+                own = R.start(id, record, key)
               else
-                records[#records + 1] = JOB .. id
+                starts[#starts + 1] = id
+                records[#records + 1] = id
                 records[#records + 1] = record
               end
               leases[2 * count + 1], leases[2 * count + 2] = till, id
-              told[3 * count + 2], told[3 * count + 3], told[3 * count + 4] = id, record, body
+              told[3 * count + 2], told[3 * count + 3], told[3 * count + 4] = id, own, body
               count = count + 1
               given = given + #body
             end
@@ -225,15 +257,24 @@ if most > 0 then
       if newest then news, unsure, known = newest, ' +', false end
     end
 
-    if records[1] and call('MSETNX', unpack(records)) == 0 then
-      -- Some have a record from before.
-      R = R or rare(now)
-      for n = 3, #told, 3 do
-        if string.find(told[n], ' - 0 0 ', 1, true) then told[n] = R.start(told[n - 1], told[n], '') end
+    if starts[1] then
+      local new = true
+      if starts[2] then
+        for _, old in ipairs(call('HMGET', JOBS, unpack(starts))) do new = new and not old end
+        if new then call('HSET', JOBS, unpack(records)) end
+      else
+        new = call('HSETNX', JOBS, records[1], records[2]) == 1
+      end
+      if not new then
+        -- Some have a record from before.
+        R = R or rare(now)
+        for n = 3, #told, 3 do
+          if find(told[n], ' - 0 0 ', 1, true) then told[n] = R.start(told[n - 1], told[n], '') end
+        end
       end
     end
     if count > 0 then
-      note = { 'fence', text('%d', fence) }
+      note = { 'fence', fence }
       call('ZADD', LEASES, unpack(leases))
       local sig = woken and call('ZRANGE', heads, '0', '0')[1]
       if sig then

@@ -25,8 +25,8 @@ local function lines()
   -- The record of a job that has none yet: nobody has had it.
   local function fresh(id, h)
     return {
-      id = id, state = 'w', fence = '0', ttl = h.ttl, bytes = call('STRLEN', BODY .. id) - h.length, marks = '-', failed = 0,
-      lost = 0, at = 0, deadline = 0, who = '-',
+      id = id, state = 'w', fence = '0', ttl = h.ttl, head = h.length, marks = '-', failed = 0, lost = 0, at = 0, deadline = 0,
+      who = '-',
     }
   end
 

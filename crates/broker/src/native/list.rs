@@ -161,10 +161,10 @@ impl Native {
         Ok((vec![], (next != 0).then(|| Cursor::of(at.order, next))))
     }
 
-    /// Some records of jobs. A place is the cursor of `SCAN` that brought them, and the last one by name.
+    /// Some jobs, whatever became of them. A place is the cursor of `SCAN` that brought them, and the last one by name.
     async fn records(&self, at: &Cursor) -> Result<Found, Error> {
-        let prefix = self.key("j:");
-        let (keys, next) = self.scan("j:*", &at.score).await?;
+        let prefix = self.key("b:");
+        let (keys, next) = self.scan("b:*", &at.score).await?;
         let ids = keys.iter().filter_map(|key| key.strip_prefix(&prefix)?.parse().ok());
         let mut ids: Vec<JobId> = ids.filter(|it: &JobId| it.as_str() > at.id.as_str()).collect();
         ids.sort();
@@ -195,26 +195,35 @@ impl Native {
         }
         let mut pipe = redis::pipe();
         pipe.cmd("TIME");
+        let held = self.key("j");
         for (id, _) in found {
-            pipe.cmd("GETRANGE").arg(self.key(format_args!("j:{id}"))).arg(0).arg(record::SHORT);
-            pipe.cmd("GETRANGE").arg(self.key(format_args!("b:{id}"))).arg(0).arg(wire::HEAD);
+            let body = self.key(format_args!("b:{id}"));
+            // Both times: see `look_at`.
+            pipe.hget(&held, id.as_str()).getrange(&body, 0, wire::HEAD).getrange(&body, -record::SHORT, -1);
+            pipe.hget(&held, id.as_str());
         }
         let mut told: Vec<redis::Value> = pipe.query_async(&mut self.connection.clone()).await?;
         let jobs = told.split_off(1);
         let now: Vec<Option<String>> = wire::value(told.remove(0), "TIME")?;
         let now = wire::time(&now)?;
         let mut summaries = Vec::new();
-        for ((id, behind), answers) in found.iter().zip(jobs.chunks_exact(2)) {
-            let key = self.key(format_args!("j:{id}"));
-            let bytes = |at: usize| wire::value::<Vec<u8>>(answers[at].clone(), &key);
-            let (record, head) = (bytes(0)?, bytes(1)?);
+        for ((id, behind), answers) in found.iter().zip(jobs.chunks_exact(4)) {
+            let key = self.key(format_args!("b:{id}"));
             // They may be cut in the middle of a character.
-            let (record, head) = (String::from_utf8_lossy(&record), String::from_utf8_lossy(&head));
+            let text = |at: usize| {
+                let bytes = wire::value::<Option<Vec<u8>>>(answers[at].clone(), &key)?;
+                Ok::<_, Error>(bytes.map(|it| String::from_utf8_lossy(&it).into_owned()))
+            };
+            let (held, head, end) = (
+                text(0)?.or(text(3)?).unwrap_or_default(),
+                text(1)?.unwrap_or_default(),
+                text(2)?.unwrap_or_default(),
+            );
             if head.is_empty() {
                 continue;
             }
             let head = wire::Head::of(&head, &key)?;
-            let record = Record::of(&record, &key)?;
+            let record = Record::of(&held, &end, &key)?;
             let Some(signature) = self.signature_of(id, head.signature, known).await? else { continue };
             let summary = Summary {
                 id: id.clone(),

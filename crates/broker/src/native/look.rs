@@ -16,27 +16,19 @@ use crate::signature::Signature;
 /// Bytes and whether paused; delayed, running, and dead by each kind.
 type Numbers = ((Option<u64>, Option<u8>), u64, u64, u64, u64, u64);
 
-/// What `b:<job>` and `j:<job>` hold, and the time.
-type Answer = (Option<String>, Option<String>, Vec<Option<String>>);
+/// The field of `j`, what `b:<job>` holds, the field again, and the time.
+type Answer = (Option<String>, Option<String>, Option<String>, Vec<Option<String>>);
 
 impl Native {
     pub(super) async fn look_at(&self, id: &JobId) -> Result<Option<Status>, Error> {
-        let key = self.key(format_args!("j:{id}"));
+        let (key, held) = (self.key(format_args!("b:{id}")), self.key("j"));
         let mut pipe = redis::pipe();
-        pipe.cmd("GET").arg(self.key(format_args!("b:{id}"))).cmd("GET").arg(&key).cmd("TIME");
-        let look =
-            async || -> Result<Answer, Error> { Ok(pipe.query_async(&mut self.connection.clone()).await?) };
-        let mut answer = look().await?;
-        // A job can come between the two. It is there at the next look, and without a transaction, which is more to allow.
-        if answer.0.is_none() && answer.1.is_some() {
-            answer = look().await?;
-        }
-        let (body, record, now) = answer;
-        if record.is_none() && body.is_none() {
-            return Ok(None);
-        }
-        wire::status(&key, &body.unwrap_or_default(), &record.unwrap_or_default(), wire::time(&now)?)
-            .map(Some)
+        // Others may come between the reads, and a transaction would be more to allow. A job that ends meanwhile still had its
+        // record before; one that comes meanwhile, delayed, has it behind.
+        pipe.hget(&held, id.as_str()).get(&key).hget(&held, id.as_str()).cmd("TIME");
+        let (before, body, behind, now): Answer = pipe.query_async(&mut self.connection.clone()).await?;
+        let Some(body) = body else { return Ok(None) };
+        wire::status(&key, &body, &before.or(behind).unwrap_or_default(), wire::time(&now)?).map(Some)
     }
 
     pub(super) async fn happened(

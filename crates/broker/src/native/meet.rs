@@ -162,9 +162,12 @@ impl Meeting {
         let waits = u8::from(asks().any(|it| it.waits));
         let call = Call::default().and(class).and(lease).and(woken + 2 * waits).and(aboard.len());
         let call = asks().fold(call, |call, it| call.and(&it.worker).and(it.most));
-        let done = asks().flat_map(|it| &it.done);
-        let call = done.fold(call, |call, (ticket, letter, text)| {
-            call.and(&ticket.id).and(ticket.fence).and(letter).and(text)
+        let done: Vec<_> = asks().flat_map(|it| &it.done).collect();
+        let alike = done.chunk_by(|(one, how, _), (other, way, _)| one.fence == other.fence && how == way);
+        let call = alike.fold(call, |call, run| {
+            let (ticket, letter, _) = &run[0];
+            let call = call.and(ticket.fence).and(letter).and(run.len());
+            run.iter().fold(call, |call, (ticket, _, text)| call.and(&ticket.id).and(text))
         });
         let link = if asks().all(|it| it.twice) { self.link.clone() } else { self.link.once() };
         let told: Result<Vec<String>, Error> = self.calls.run(link, &self.calls.scripts.exchange, call).await;

@@ -36,24 +36,43 @@ local function tell(id, event, y)
   events = events and events .. '\n' .. event or event
 end
 
--- What of a job changes, from its record: docs/broker.md tells what stands there. Without one it has no state yet.
-local RECORD = '^(%a) (%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+)\n?'
-local function look(id)
-  local was = call('GET', JOB .. id)
-  if not was then return { id = id } end
-  local _, last, state, fence, ttl, bytes, marks, failed, lost, at, deadline, who, length = find(was, RECORD)
+-- What of a job changes, from the line of its record: docs/broker.md tells what stands there. `head` are the bytes of `b:<job>`
+-- that are not its document.
+local RECORD = '^(%a) (%d+) (%d+) (%d+) (%S+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+)'
+local function read(id, was)
+  local _, last, state, fence, ttl, head, marks, failed, lost, at, deadline, who, said, told = find(was, RECORD)
   -- Of a later version.
   if not last then return { id = id, state = '?' } end
-  local j = {
-    id = id, state = state, fence = fence, ttl = ttl, bytes = bytes, marks = marks, failed = failed + 0, lost = lost + 0,
-    at = at, deadline = deadline, who = who,
-  }
-  if length ~= '-' then
-    j.message = string.sub(was, last + 1, last + length)
-    last = last + length
-  end
-  if last < #was then j.result = string.sub(was, last + 1) end
+  return {
+    id = id, state = state, fence = fence, ttl = ttl, head = head, marks = marks, failed = failed + 0, lost = lost + 0,
+    at = at, deadline = deadline, who = who, said = tonumber(said), told = tonumber(told),
+  }, last
+end
+
+-- A job that has not ended, if it has a record.
+local function held(id)
+  local was = call('HGET', JOBS, id)
+  if not was then return nil end
+  local j, last = read(id, was)
+  if j.said then j.message = string.sub(was, last + 2) end
   return j
+end
+
+-- A job whatever became of it. One that waits and has no record has no state either, and one that is not there.
+local function look(id)
+  local j = held(id)
+  if j then return j end
+  local line = string.match(call('GETRANGE', BODY .. id, '-400', '-1'), '^.*\n(%u [^\n]*)$')
+  if not line then return { id = id } end
+  j = read(id, line)
+  if j.state ~= '?' then j.line = line end
+  return j
+end
+
+-- What stands before the line of a job that has ended, up to so many bytes.
+local function behind(j, bytes)
+  local last = -#j.line - 2
+  return call('GETRANGE', BODY .. j.id, text('%d', last - bytes), text('%d', last))
 end
 
 local function has(j, mark)
@@ -64,32 +83,41 @@ local function mark(j, letter)
   if j.marks == '-' then j.marks = letter elseif not has(j, letter) then j.marks = j.marks .. letter end
 end
 
--- Writes the record of a job, with the end that it has or another. Returns its first line.
-local function keep(j, ends)
+local function line(j)
   local message, result = j.message, j.result
   if message then mark(j, 'e') end
-  local line = table.concat({
-    j.state, j.fence, j.ttl, j.bytes, j.marks, j.failed, j.lost, j.at, j.deadline, j.who, message and #message or '-',
+  return table.concat({
+    j.state, j.fence, j.ttl, j.head, j.marks, j.failed, j.lost, j.at, j.deadline, j.who, message and #message or '-',
+    result and #result or '-',
   }, ' ')
-  local record = line
-  if message or result then record = line .. '\n' .. (message or '') .. (result or '') end
-  if ends then call('SET', JOB .. j.id, record, 'PXAT', ends) else call('SET', JOB .. j.id, record, 'KEEPTTL') end
-  return line
 end
 
--- A job has ended in a state: its bytes are free, its record and document stay for `ttl`.
+-- Writes the record of a job that has not ended. Returns its line.
+local function keep(j)
+  local first = line(j)
+  call('HSET', JOBS, j.id, j.message and first .. '\n' .. j.message or first)
+  return first
+end
+
+-- A job has ended in a state: its bytes are free, its document and behind it its record stay for `ttl`.
 local function ended(j, state, ttl, event)
   local body = BODY .. j.id
-  weight = weight - j.bytes
   tell(j.id, event, has(j, 'y'))
+  call('HDEL', JOBS, j.id)
   if ttl ~= '0' then
     j.state, j.at, j.deadline = state, now, 0
     if state ~= 'X' then j.who = '-' end
-    local ends = after(ttl)
-    keep(j, ends)
-    call('PEXPIREAT', body, ends)
+    local said = '\n' .. (j.result or '') .. (j.message or '') .. '\n' .. line(j)
+    local length = call('APPEND', body, said)
+    weight = weight - (length - #said - j.head)
+    call('PEXPIREAT', body, after(ttl))
+    if length > ROOMY then
+      call('COPY', body, body .. '~')
+      call('RENAME', body .. '~', body)
+    end
   else
-    call('UNLINK', JOB .. j.id, body)
+    weight = weight - (call('STRLEN', body) - j.head)
+    call('UNLINK', body)
   end
 end
 

@@ -5,7 +5,10 @@ local function finish(id, ticket, outcome, said)
   local j = look(id)
   if j.fence ~= ticket then return false end
   -- A success that is told again, because the answer was lost, is no news and no lie.
-  if j.state ~= 'r' then return j.state == 'S' and outcome == 'S' and j.result == said end
+  if j.state ~= 'r' then
+    local same = j.state == 'S' and outcome == 'S' and j.told == #said
+    return same and string.sub(behind(j, #said + (j.said or 0)), 2, #said + 1) == said
+  end
   running().stops(j)
   local stop = has(j, 'x')
   if outcome == 'S' then
@@ -93,12 +96,10 @@ local function take(sig, token, score)
 end
 
 -- A job starts that has a record from before, or a limit key. `record` is the one that another would have now; returns the
--- first line of its own.
+-- line of its own.
 local function start(id, record, key)
-  local j, _ = look(id), nil
-  local was = j.state
-  _, _, j.state, j.fence, j.ttl, j.bytes, _, _, _, j.at, j.deadline, j.who = find(record, RECORD)
-  if not was then j.marks, j.failed, j.lost = '-', 0, 0 end
+  local was, j = held(id), read(id, record)
+  if was then j.head, j.marks, j.failed, j.lost, j.message = was.head, was.marks, was.failed, was.lost, was.message end
   if key ~= '' then
     mark(j, 'k')
     lines().start(id, key)

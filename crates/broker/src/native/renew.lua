@@ -3,14 +3,14 @@
 call('ZADD', Q .. 'c', 'XX', now, ARGV[2])
 local lease, told, leases = tonumber(ARGV[3]), {}, {}
 for at = 4, #ARGV, 2 do
-  local j = look(ARGV[at])
+  local id, j = ARGV[at], held(ARGV[at])
   local till, stop = '', '0'
-  if j.state == 'r' and j.fence == ARGV[at + 1] and tonumber(j.at) > now then
+  if j and j.state == 'r' and j.fence == ARGV[at + 1] and tonumber(j.at) > now then
     till = text('%d', math.min(now + lease, tonumber(j.deadline)))
     j.at = till
     keep(j)
     leases[#leases + 1] = till
-    leases[#leases + 1] = j.id
+    leases[#leases + 1] = id
     if has(j, 'x') then stop = '1' end
   end
   told[#told + 1] = till

@@ -5,11 +5,15 @@ local function again(id, kind)
   call('ZREM', Q .. 'x:' .. kind, id)
   local j, h = look(id), line.head(id)
   if j.state ~= 'X' or not h then return end
+  if j.said then j.message = string.sub(behind(j, j.said), 2) end
+  -- Whoever watches it hears of what comes.
+  if call('EXISTS', Q .. 'p:' .. id) == 1 then mark(j, 'y') end
+  -- What stands behind its document is of no meaning as long as it has a record, and its bytes do not count.
   j.state, j.failed, j.lost, j.at, j.who = 'w', 0, 0, 0, '-'
+  j.head, j.told = j.head + #j.line + (j.said or 0) + (j.told or 0) + 2, nil
   keep(j)
-  call('PERSIST', JOB .. id)
   call('PERSIST', BODY .. id)
-  weight = weight + j.bytes
+  weight = weight + call('STRLEN', BODY .. id) - j.head
   line.enter(id, h.sig, h.score, h.key)
   ids[#ids + 1] = id
 end

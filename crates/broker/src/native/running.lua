@@ -49,8 +49,8 @@ local function running()
 
   -- A lease that has run out.
   local function expire(id)
-    local j = look(id)
-    if j.state ~= 'r' then return end
+    local j = held(id)
+    if not j or j.state ~= 'r' then return end
     stops(j)
     if has(j, 'x') then return cancelled(j) end
     if tonumber(j.deadline) <= now then
@@ -77,8 +77,8 @@ local function running()
     for _, id in ipairs(expired) do expire(id) end
     local delayed = due(Q .. 'd', now, SWEPT)
     for _, id in ipairs(delayed) do
-      local j = look(id)
-      if j.state == 'd' then waits(j) end
+      local j = held(id)
+      if j and j.state == 'd' then waits(j) end
     end
     local keys = call('ZRANGEBYSCORE', Q .. 'ks', '-inf', now, 'LIMIT', '0', line.opened)
     for _, key in ipairs(keys) do line.open(key) end

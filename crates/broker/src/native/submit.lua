@@ -31,7 +31,7 @@ while at <= last do
 end
 
 local bytes = tonumber(call('HGET', META, 'bytes') or '0')
-local told, count = {}, 0
+local told, count, delayed, dues = {}, 0, {}, {}
 -- Where all jobs are new, as most are, one command writes them.
 local written = false
 if not keyed then
@@ -69,8 +69,10 @@ while at <= #ARGV do
     weight = weight + #document
     if kind.delay > 0 then
       local due = text('%d', now + kind.delay)
-      call('SET', JOB .. id, 'd 0 ' .. kind.ttl .. ' ' .. #document .. ' - 0 0 ' .. due .. ' 0 - -')
-      call('ZADD', Q .. 'd', due, id)
+      delayed[#delayed + 1] = id
+      delayed[#delayed + 1] = 'd 0 ' .. kind.ttl .. ' ' .. #stamp + #n + #kind.head .. ' - 0 0 ' .. due .. ' 0 - - -'
+      dues[#dues + 1] = due
+      dues[#dues + 1] = id
     else
       line.enter(id, kind.sig, now + n / 1024, kind.key)
     end
@@ -80,6 +82,10 @@ while at <= #ARGV do
     told[#told + 1] = tostring(count)
     told[#told + 1] = same
   end
+end
+if delayed[1] then
+  call('HSET', JOBS, unpack(delayed))
+  call('ZADD', Q .. 'd', unpack(dues))
 end
 bytes = bytes + weight
 -- A new signature of delayed jobs only has no line yet, but may be judged.

@@ -53,7 +53,7 @@ pub(super) struct Head<'b> {
 }
 
 /// The last byte that has to be read for a head: it is shorter than this.
-pub(super) const HEAD: usize = 299;
+pub(super) const HEAD: isize = 299;
 
 impl<'b> Head<'b> {
     /// Reads what `b:<job>` holds, or the beginning of it.
@@ -70,6 +70,8 @@ impl<'b> Head<'b> {
         let score = submitted as f64 + offset / 1024.0;
         let (max_attempts, ttl) = (parsed(attempts, key)?, parsed(ttl, key)?);
         let length = head.len() + 1;
+        // Behind it stands how the job has ended.
+        let document = document.split_once('\n').map_or(document, |(document, _)| document);
         Ok(Self { submitted, score, signature, max_attempts, ttl, limit_key: parts.next(), length, document })
     }
 }
@@ -82,9 +84,9 @@ pub(super) fn job(body: &str, key: &str) -> Result<Job, Error> {
 /// Parts of an answer that make one claim.
 pub(super) const CLAIM: usize = 3;
 
-/// A claim: the job's id, the first line of its record, and what `b:<job>` holds.
+/// A claim: the job's id, the line of its record, and what `b:<job>` holds.
 pub(super) fn claim(id: &str, record: &str, body: &str) -> Result<Claim, Error> {
-    let (record, head) = (Record::of(record, id)?, Head::of(body, id)?);
+    let (record, head) = (Record::of(record, "", id)?, Head::of(body, id)?);
     Ok(Claim {
         job: Job::read(head.document).map_err(|_| foreign(id))?,
         submitted: head.submitted,
@@ -98,7 +100,7 @@ pub(super) fn claim(id: &str, record: &str, body: &str) -> Result<Claim, Error> 
 
 /// The ticket of a claim that may not be readable.
 pub(super) fn ticket(id: &str, record: &str) -> Result<Ticket, Error> {
-    Ok(Ticket { id: parsed(id, "claim")?, fence: Record::of(record, id)?.fence })
+    Ok(Ticket { id: parsed(id, "claim")?, fence: Record::of(record, "", id)?.fence })
 }
 
 pub(super) fn news(text: &str) -> Result<News, Error> {
@@ -127,9 +129,9 @@ pub(super) fn time(parts: &[Option<String>]) -> Result<Millis, Error> {
     Ok(seconds * 1000 + micros / 1000)
 }
 
-/// A job's record, empty if it has none, and its body, at a time.
-pub(super) fn status(key: &str, body: &str, record: &str, now: Millis) -> Result<Status, Error> {
-    let record = Record::of(record, key)?;
+/// What `b:<job>` holds, `key`, and the field of `j`, empty if it has none, at a time.
+pub(super) fn status(key: &str, body: &str, held: &str, now: Millis) -> Result<Status, Error> {
+    let record = Record::of(held, body, key)?;
     let result = record.result.map(serde_json::from_str).transpose();
     Ok(Status {
         job: job(body, key)?,

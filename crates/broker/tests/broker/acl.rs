@@ -181,7 +181,10 @@ impl<'a> Scene<'a> {
         let keyed = job().idempotency_key("k".parse().unwrap());
         broker.submit(&[job(), keyed.clone(), job().delay(Duration::from_mins(9)), with_memory(10)]).await?;
         broker.submit(&[keyed, job().limit_key(single()), job().limit_key(hourly())]).await?;
-        broker.submit(&[job()]).await?;
+        let (brief, large) = (job().result_ttl(Duration::ZERO), job().payload(json!("x".repeat(1024))));
+        broker.submit(&[job(), brief.clone(), large.clone()]).await?;
+        broker.cancel(&brief.id).await?;
+        broker.cancel(&large.id).await?;
         broker.status(&self.jobs[0]).await?;
         broker.events(&self.jobs[0], None, Duration::from_millis(1)).await?;
         for id in &self.jobs {
@@ -199,7 +202,7 @@ impl<'a> Scene<'a> {
         broker.renew(&w, &tickets[..1], Duration::from_secs(9)).await?;
         _ = broker.progress(&tickets[10], Progress { percent: 1, message: String::new() }).await?;
         let outcomes = [
-            Outcome::Success(json!(1)),
+            Outcome::Success(json!("x".repeat(1024))),
             Outcome::Success(json!(1)),
             failure(true),
             failure(false),

@@ -228,9 +228,9 @@ async fn a_class_that_was_gone_takes_its_lines_up_again() {
 #[tokio::test]
 async fn what_others_wrote_is_an_error_and_no_panic() {
     let Some((broker, server)) = native(settings("foreign")).await else { return };
-    server.ask::<redis::Value>(&["SET", "{foreign}:j:mine", "?"]).await;
+    server.ask::<redis::Value>(&["SET", "{foreign}:b:mine", "?"]).await;
     let id = "mine".parse().unwrap();
-    assert_eq!(broker.status(&id).await, Err(Error::Foreign { key: "{foreign}:j:mine".into() }));
+    assert_eq!(broker.status(&id).await, Err(Error::Foreign { key: "{foreign}:b:mine".into() }));
     server.ask::<redis::Value>(&["SET", "{foreign}:m", "1"]).await;
     assert!(matches!(broker.submit(&[job()]).await, Err(Error::Unreachable(_))));
 }

@@ -242,7 +242,7 @@ impl Checker {
                 job,
                 "Redis holds something else than was written",
             );
-            let ends = end.lives.get(job).is_some_and(|(body, hash)| *body > 0 && *hash > 0);
+            let ends = end.lives.get(job).is_some_and(|it| *it > 0);
             self.hold(ends, job, "it is finished and will not be forgotten");
             let mut name = state.to_string();
             if state == 'X' {
@@ -254,6 +254,9 @@ impl Checker {
         }
         for job in end.jobs.keys() {
             self.hold(lives.contains_key(job), job, "Redis holds a job that nobody wrote");
+        }
+        for job in &end.held {
+            self.hold(false, job, "it is left in `j`");
         }
         self.hold(end.bytes == 0, "", format!("{} bytes are left of finished jobs", end.bytes));
         self.lives = lives;

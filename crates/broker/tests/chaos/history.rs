@@ -9,7 +9,7 @@ use crate::record::{self, Line};
 
 const QUEUE: &str = "{chaos}:";
 
-/// A write to a job's record, in the order of the file.
+/// A write to a job's record, in the order of the file: to its field of `j`, or behind its document.
 #[derive(Clone, Debug)]
 pub struct Write {
     pub job: String,
@@ -22,10 +22,12 @@ pub struct Write {
 /// What Redis holds in the end.
 #[derive(Clone, Debug, Default)]
 pub struct End {
-    /// `j:<job>`
+    /// The last line of `b:<job>`, with what belongs to it.
     pub jobs: BTreeMap<String, BTreeMap<String, String>>,
-    /// `b:<job>`, and how long the document and the record will still be there; negative: for ever, or not at all.
-    pub lives: BTreeMap<String, (i64, i64)>,
+    /// How long `b:<job>` will still be there; negative: for ever, or not at all.
+    pub lives: BTreeMap<String, i64>,
+    /// The fields of `j`: jobs that have not ended.
+    pub held: Vec<String>,
     /// The members of `d`, `l`, every `w:` and every `x:`.
     pub members: BTreeMap<String, Vec<String>>,
     /// `i:<key>`
@@ -80,13 +82,12 @@ impl End {
             let name = key.strip_prefix(QUEUE).unwrap_or_else(|| panic!("`{key}` is not of the queue"));
             let (kind, rest) = name.split_once(':').unwrap_or((name, ""));
             match kind {
-                "j" => {
-                    let record: String = redis::cmd("GET").arg(key).query(&mut redis)?;
-                    end.jobs.insert(rest.into(), parts(&record));
-                    let mut lives = redis::pipe();
-                    lives.cmd("PTTL").arg(format!("{QUEUE}b:{rest}")).cmd("PTTL").arg(key);
-                    end.lives.insert(rest.into(), lives.query(&mut redis)?);
+                "b" => {
+                    let body: String = redis::cmd("GET").arg(key).query(&mut redis)?;
+                    end.jobs.insert(rest.into(), ending(&body).unwrap_or_default());
+                    end.lives.insert(rest.into(), redis::cmd("PTTL").arg(key).query(&mut redis)?);
                 }
+                "j" => end.held = redis::cmd("HKEYS").arg(key).query(&mut redis)?,
                 "i" => {
                     end.keys.insert(rest.into(), redis::cmd("GET").arg(key).query(&mut redis)?);
                 }
@@ -140,14 +141,21 @@ fn commands(bytes: &[u8], mut each: impl FnMut(&[String])) {
     }
 }
 
+/// What stands behind the document of a job that has ended: `\n<result><message>\n<line>`.
+fn ending(text: &str) -> Option<BTreeMap<String, String>> {
+    let (before, line) = text.rsplit_once('\n').filter(|(_, line)| line.starts_with(['S', 'C', 'X']))?;
+    let lengths = line.rsplitn(3, ' ').take(2).map(|it| it.parse().unwrap_or(0)).collect::<Vec<usize>>();
+    let (before, message) = before.split_at(before.len() - lengths[1]);
+    Some(parts(line, message, &before[before.len() - lengths[0]..]))
+}
+
 /// What the record of a job says, by name: `s` its state, `f` its fence, `u` a date to wait for or the end of a lease, `e` the end of
 /// the attempt, `o` its worker, `z` when it ended, `x` and `y` marks, `a` and `c` what it failed and lost, `K` the kind of its death,
 /// `E` its message and `R` its result.
-fn parts(record: &str) -> BTreeMap<String, String> {
-    let (line, rest) = record.split_once('\n').unwrap_or((record, ""));
+fn parts(line: &str, message: &str, result: &str) -> BTreeMap<String, String> {
     let words: Vec<_> = line.split(' ').collect();
-    let [state, fence, _, _, marks, failed, lost, at, deadline, who, length] = words[..] else {
-        panic!("no record: {record}")
+    let [state, fence, _, _, marks, failed, lost, at, deadline, who, said, told] = words[..] else {
+        panic!("no record: {line}")
     };
     let mut parts = BTreeMap::new();
     let mut say = |name: &str, value: &str, says: bool| {
@@ -156,7 +164,6 @@ fn parts(record: &str) -> BTreeMap<String, String> {
         }
     };
     let (runs, ended) = (state == "r", matches!(state, "S" | "C" | "X"));
-    let (message, result) = rest.split_at(length.parse().unwrap_or(0));
     say("s", state, true);
     say("f", fence, fence != "0");
     say("u", at, runs || state == "d");
@@ -168,8 +175,8 @@ fn parts(record: &str) -> BTreeMap<String, String> {
     say("a", failed, failed != "0");
     say("c", lost, lost != "0");
     say("K", who, state == "X");
-    say("E", message, length != "-");
-    say("R", result, !result.is_empty());
+    say("E", message, said != "-");
+    say("R", result, told != "-");
     parts
 }
 
@@ -179,21 +186,34 @@ fn write(
     before: &mut BTreeMap<String, BTreeMap<String, String>>,
     writes: &mut Vec<Write>,
 ) {
-    let [name, rest @ ..] = command else { return };
-    let name = name.to_ascii_uppercase();
-    let pairs: Vec<(&String, Option<&String>)> = match &*name {
-        "SET" => vec![(&rest[0], Some(&rest[1]))],
-        "MSETNX" => rest.chunks_exact(2).map(|it| (&it[0], Some(&it[1]))).collect(),
-        "PEXPIREAT" | "PERSIST" => return,
-        // Whatever else changes a record takes it away, or is unknown.
-        _ => rest.iter().map(|it| (it, None)).collect(),
+    let [name, key, rest @ ..] = command else { return };
+    let (name, held) = (name.to_ascii_uppercase(), format!("{QUEUE}j"));
+    let body = |key: &String| key.strip_prefix(QUEUE).and_then(|it| it.strip_prefix("b:")).map(str::to_owned);
+    // The jobs, and what is said of each; nothing where its document is gone.
+    let said: Vec<(String, Option<BTreeMap<String, String>>)> = match &*name {
+        "HSET" | "HSETNX" if *key == held => rest
+            .chunks_exact(2)
+            .map(|it| {
+                let (line, message) = it[1].split_once('\n').unwrap_or((&it[1], ""));
+                (it[0].clone(), Some(parts(line, message, "")))
+            })
+            .collect(),
+        // Its end is said behind its document.
+        "HDEL" if *key == held => vec![],
+        "APPEND" => body(key).map(|job| (job, Some(ending(&rest[0]).unwrap()))).into_iter().collect(),
+        "DEL" | "UNLINK" => [key].into_iter().chain(rest).filter_map(|it| Some((body(it)?, None))).collect(),
+        // A job comes, is forgotten some day or not; or what it takes up is made smaller.
+        "SET" | "MSETNX" | "PEXPIREAT" | "PERSIST" | "COPY" | "RENAME" => vec![],
+        _ => {
+            let known = *key != held && body(key).is_none();
+            assert!(known, "the checker does not know what {name} does to a job");
+            vec![]
+        }
     };
-    for (key, record) in pairs {
-        let Some(job) = key.strip_prefix(QUEUE).and_then(|it| it.strip_prefix("j:")) else { continue };
-        let deleted = matches!(&*name, "DEL" | "UNLINK");
-        assert!(deleted || record.is_some(), "the checker does not know what {name} does to a job");
-        let now = record.map(|it| parts(it)).unwrap_or_default();
-        let before = before.entry(job.to_owned()).or_default();
+    for (job, now) in said {
+        let deleted = now.is_none();
+        let now = now.unwrap_or_default();
+        let before = before.entry(job.clone()).or_default();
         let mut fields: BTreeMap<_, _> =
             before.keys().filter(|it| !now.contains_key(*it)).map(|it| (it.clone(), None)).collect();
         let new = now.iter().filter(|(name, value)| before.get(*name) != Some(value));
@@ -202,10 +222,6 @@ fn write(
         if !deleted {
             *before = now;
         }
-        writes.push(Write {
-            job: job.to_owned(),
-            fields: if deleted { BTreeMap::new() } else { fields },
-            deleted,
-        });
+        writes.push(Write { job, fields: if deleted { BTreeMap::new() } else { fields }, deleted });
     }
 }

@@ -52,6 +52,7 @@ const FAULTS: &[(Plant, &str)] = &[
     ),
     (|it| it.end.keys.clear(), "it is not the only one with key"),
     (|it| drop(it.end.members.insert("l".into(), vec![done(it).0])), "it is left in `l`"),
+    (|it| it.end.held.push(done(it).0), "it is left in `j`"),
     (|it| it.end.members.clear(), "it is dead and not listed"),
     (|it| drop(it.end.jobs.remove(&done(it).0)), "Redis holds something else than was written"),
     (|it| drop(it.end.jobs.insert("other".into(), [].into())), "Redis holds a job that nobody wrote"),

@@ -1,4 +1,4 @@
-//! What a claim costs the server while much waits. One call both finishes a job and claims the next.
+//! What a claim costs the server while much waits: alone, and as workers claim, in one call with the end of the job before.
 
 use broker::{Broker as _, MAX_BATCH, Native, Outcome, Want};
 
@@ -65,6 +65,17 @@ impl Deep {
         self.rounds.push((server.settle(Side::Ours("claiming")).await?, rate));
         Ok(())
     }
+
+    /// Adds as many jobs as are claimed afterwards, and ends them when that is measured.
+    async fn claims(&mut self, server: &mut Server, claims: usize) -> Result<(Calls, f64), String> {
+        load::fill(&self.queue, claims, self.model).await?;
+        server.settle(Side::Ours("submitting")).await?;
+        let rate = self.crew.claim(claims).await?;
+        let calls = server.settle(Side::Ours("claiming")).await?;
+        self.crew.rest().await?;
+        server.settle(Side::Ours("ending")).await?;
+        Ok((calls, rate))
+    }
 }
 
 /// Runs the rounds of all queues in turn, after one that warms up.
@@ -83,12 +94,13 @@ async fn rounds(server: &mut Server, scale: &Scale, queues: &mut [Deep]) -> Resu
 
 /// Claims while few and while many wait.
 pub(super) async fn waiting(server: &mut Server, scale: &Scale) -> Result<Vec<Row>, String> {
-    let (mut ours, mut floors) = (Vec::new(), Vec::new());
+    let (mut ours, mut alone, mut floors) = (Vec::new(), Vec::new(), Vec::new());
     for (index, &waiting) in scale.backlogs.iter().enumerate() {
         eprintln!("bench: filling with {waiting}");
         let deep = Deep::new(server, &format!("waiting-{index}"), false, |_| None).await?;
         load::fill(&deep.queue, waiting, |_| None).await?;
         ours.push(deep);
+        alone.push(Rounds::new());
         let floor = Floor::new(server, index, CONNECTIONS).await?;
         floor.fill(0, waiting).await?;
         floors.push((floor, Rounds::new()));
@@ -96,35 +108,44 @@ pub(super) async fn waiting(server: &mut Server, scale: &Scale) -> Result<Vec<Ro
     server.settle(Side::Ours("submitting")).await?;
     for round in 0..=scale.rounds {
         eprintln!("bench: round {round} of {}", scale.rounds);
-        for ((deep, (floor, measured)), waiting) in ours.iter_mut().zip(&mut floors).zip(scale.backlogs) {
+        let queues = ours.iter_mut().zip(&mut alone).zip(&mut floors).zip(scale.backlogs);
+        for (((deep, alone), (floor, measured)), waiting) in queues {
             deep.round(server, scale.claims).await?;
+            alone.push(deep.claims(server, scale.claims).await?);
             floor.fill(waiting + round * scale.claims, scale.claims).await?;
             let rate = floor.work(scale.claims).await?;
             measured.push((server.settle(Side::Floor).await?, rate));
             if round == 0 {
                 deep.rounds.clear();
+                alone.clear();
                 measured.clear();
             }
         }
     }
     let mut rows = Vec::new();
-    for ((deep, (_, floor)), waiting) in ours.iter().zip(&floors).zip(scale.backlogs) {
-        let row = |what, unit, figure: &dyn Fn(&(Calls, f64)) -> f64| {
-            let name = format!("claim, {} waiting, {what}", thousands(*waiting));
-            Row::paired(name, unit, &each(&deep.rounds, figure), "floor", &each(floor, figure))
-        };
-        rows.push(row("server mean", Unit::Micros, &|it| it.0.mean).limit(Limit::AtMost(25.0)));
-        rows.push(row("server p50", Unit::Micros, &|it| it.0.p50));
-        rows.push(row("server p99", Unit::Micros, &|it| it.0.p99));
-        rows.push(row("1 connection", Unit::PerSecond, &|it| it.1));
+    for (((deep, alone), (_, floor)), waiting) in ours.iter().zip(&alone).zip(&floors).zip(scale.backlogs) {
+        for (doing, rounds, most) in [("claim", alone, Some(25.0)), ("end and claim", &deep.rounds, None)] {
+            let row = |what, unit, figure: &dyn Fn(&(Calls, f64)) -> f64| {
+                let name = format!("{doing}, {} waiting, {what}", thousands(*waiting));
+                Row::paired(name, unit, &each(rounds, figure), "floor", &each(floor, figure))
+            };
+            let mean = row("server mean", Unit::Micros, &|it| it.0.mean);
+            rows.push(most.map(Limit::AtMost).into_iter().fold(mean, Row::limit));
+            rows.push(row("server p50", Unit::Micros, &|it| it.0.p50));
+            rows.push(row("server p99", Unit::Micros, &|it| it.0.p99));
+            rows.push(row("1 connection", Unit::PerSecond, &|it| it.1));
+        }
     }
     for (deep, waiting) in ours.iter_mut().zip(scale.backlogs) {
         rows.extend(longest(server, deep, *waiting).await?);
     }
-    if let [(few, first), .., (many, last)] = &*ours.iter().zip(scale.backlogs).collect::<Vec<_>>() {
-        let [many, few] = [many, few].map(|it| each(&it.rounds, |it| it.0.mean));
-        let name = format!("claim, {} waiting against {}", thousands(**last), thousands(**first));
-        rows.push(Row::paired(name, Unit::Micros, &many, "", &few).limit(Limit::RatioAtMost(1.3)));
+    let ends: Vec<_> = ours.iter().map(|it| &it.rounds).collect();
+    for (doing, rounds) in [("claim", alone.iter().collect()), ("end and claim", ends)] {
+        if let ([few, .., many], [first, .., last]) = (&*rounds, scale.backlogs) {
+            let [many, few] = [many, few].map(|it| each(it, |it| it.0.mean));
+            let name = format!("{doing}, {} waiting against {}", thousands(*last), thousands(*first));
+            rows.push(Row::paired(name, Unit::Micros, &many, "", &few).limit(Limit::RatioAtMost(1.3)));
+        }
     }
     Ok(rows)
 }

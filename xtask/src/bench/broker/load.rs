@@ -140,6 +140,18 @@ impl Crew {
         &mut self.0[0]
     }
 
+    /// Claims so many jobs with the first worker, one a call, and ends none of them. Jobs per second.
+    pub(in crate::bench) async fn claim(&mut self, jobs: usize) -> Result<f64, String> {
+        let Hand { queue, worker, has } = self.first();
+        let started = Instant::now();
+        for _ in 0..jobs {
+            let answer = queue.exchange(worker, vec![], Want::now(1).lease(LEASE)).await;
+            let claim = answer.map_err(|error| error.to_string())?.claims.pop().ok_or("no job is left")?;
+            has.push((claim.ticket, Outcome::Success(Value::Null)));
+        }
+        Ok(rate(jobs, started))
+    }
+
     /// Finishes what is left.
     pub(in crate::bench) async fn rest(&mut self) -> Result<(), String> {
         for hand in &mut self.0 {

@@ -1,12 +1,14 @@
 //! What became of jobs, read from the file into which Redis has written every change, in the order of changes. The only
-//! knowledge is that of `docs/broker.md`: the string `j:<job>` begins with the job's state and the fence of its last claim.
+//! knowledge is that of `docs/broker.md`: a field of `j` begins with the state of a job that has not ended and the fence of its last
+//! claim, and so does the last line that is appended to the document of one that ends.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use broker::JobId;
 
-/// The prefix of the keys with the states of jobs.
-const STATE: &str = "{jobs}:j:";
+/// The hash with the states of jobs that have not ended, and the prefix of the keys with their documents.
+const STATES: &str = "{jobs}:j";
+const DOCUMENT: &str = "{jobs}:b:";
 
 /// What the file says.
 #[derive(Debug, Default, PartialEq)]
@@ -87,15 +89,16 @@ fn collect(mut bytes: &[u8], states: &mut BTreeMap<String, Vec<State>>) -> Optio
 }
 
 /// The states that a command writes, with their jobs.
-fn written(words: &[String]) -> impl Iterator<Item = (&str, &str)> {
-    let pairs = match words {
-        [name, key, value, ..] if name.eq_ignore_ascii_case("set") => vec![(key, value)],
-        [name, pairs @ ..] if ["mset", "msetnx"].iter().any(|it| name.eq_ignore_ascii_case(it)) => {
-            pairs.chunks_exact(2).map(|pair| (&pair[0], &pair[1])).collect()
+fn written(words: &[String]) -> Vec<(&str, &str)> {
+    let [name, key, rest @ ..] = words else { return Vec::new() };
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    match (key.strip_prefix(DOCUMENT), rest) {
+        (Some(job), [end]) if is("append") => vec![(job, end.rsplit('\n').next().unwrap_or(end))],
+        (_, fields) if key == STATES && (is("hset") || is("hsetnx")) => {
+            fields.chunks_exact(2).map(|field| (&*field[0], &*field[1])).collect()
         }
         _ => Vec::new(),
-    };
-    pairs.into_iter().filter_map(|(key, value)| Some((key.strip_prefix(STATE)?, value.as_str())))
+    }
 }
 
 /// One command, `*<count>` and for each word `$<length>` and the word, each with `\r\n` behind it; `None` if it is cut short.
@@ -136,22 +139,24 @@ mod tests {
 
     #[test]
     fn a_job_that_never_ended_well_is_lost_and_one_that_did_twice_is_doubled() {
-        let (good, twice, dead) = ("{jobs}:j:good", "{jobs}:j:twice", "{jobs}:j:dead");
+        let (states, body) = ("{jobs}:j", |id: &str| format!("{{jobs}}:b:{id}"));
+        let (good, twice, dead) = (&*body("good"), &*body("twice"), &*body("dead"));
         let mut file = file(&[
             &["SELECT", "0"],
-            &["MSETNX", good, "r 1 5", twice, "r 2 5"],
-            // Renewed, done, and told again that it is done.
-            &["SET", good, "r 1 9", "KEEPTTL"],
-            &["SET", good, "S 1 9\n{}", "PXAT", "99"],
-            &["SET", good, "S 1 9\n{}", "PXAT", "99"],
-            &["SET", twice, "S 2 5"],
-            &["SET", twice, "r 3 5"],
-            &["SET", twice, "S 3 5"],
-            &["SET", dead, "r 4 5"],
-            &["SET", dead, "X 4 5"],
+            &["MSETNX", good, "1 0 f 3 9 9\n{}", twice, "1 0 f 3 9 9\n{}"],
+            &["HSET", states, "good", "r 1 5", "twice", "r 1 5"],
+            // Renewed, and done.
+            &["HSET", states, "good", "r 1 9"],
+            &["APPEND", good, "\nS is not the line\nS 1 9"],
+            &["HDEL", states, "good"],
+            &["APPEND", twice, "\n{}\nS 1 5"],
+            &["HSET", states, "twice", "r 3 5"],
+            &["APPEND", twice, "\n{}\nS 3 5"],
+            &["HSETNX", states, "dead", "r 4 5"],
+            &["APPEND", dead, "\nof an illness\nX 4 5"],
             &["ZADD", "{jobs}:l", "5", "other"],
         ]);
-        file.extend(b"*3\r\n$3\r\nSET\r\n$13\r\n{jobs}:j:de");
+        file.extend(b"*3\r\n$6\r\nAPPEND\r\n$13\r\n{jobs}:b:de");
         let mut states = std::collections::BTreeMap::new();
         assert_eq!(collect(&file, &mut states), Some(()));
         let (lost, doubled) = (vec!["dead".to_owned(), "never".to_owned()], vec!["twice".to_owned()]);

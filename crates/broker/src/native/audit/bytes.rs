@@ -79,6 +79,7 @@ impl Native {
         let then = &start.time;
         // A scan may bring a key twice; hashes of names are small.
         let (names, mut seen) = (RandomState::new(), HashSet::new());
+        let (prefix, held) = (self.key("b:"), self.key("j"));
         // Bytes of jobs that certainly were unfinished then; of those that began or ended about then; of those
         // that may have been dead then.
         let (mut sure, mut close, mut revived) = (0, 0, 0);
@@ -89,26 +90,28 @@ impl Native {
             for keys in keys.chunks(READ) {
                 let mut pipe = redis::pipe();
                 for body in keys {
-                    let record = body.replacen(":b:", ":j:", 1);
-                    pipe.cmd("GETRANGE").arg(record).arg(0).arg(record::SHORT);
-                    pipe.cmd("STRLEN").arg(body).cmd("GETRANGE").arg(body).arg(0).arg(wire::HEAD);
+                    let id = body.get(prefix.len()..).unwrap_or_default();
+                    pipe.strlen(body).hget(&held, id).getrange(body, 0, wire::HEAD);
+                    pipe.getrange(body, -record::SHORT, -1).strlen(body);
                 }
                 let told: Vec<redis::Value> = pipe.query_async(&mut self.connection.clone()).await?;
-                for job in told.chunks_exact(3) {
-                    let [record, body] = [0, 2].map(|it| text(job[it].clone(), "j"));
-                    let (record, length, body): (_, usize, _) = (record?, value(job[1].clone(), "b")?, body?);
-                    let (Ok(head), Ok(said)) = (Head::of(&body, "b"), Record::of(&record, "j")) else {
-                        continue;
-                    };
-                    // What is taken off in the end is what its record says.
-                    let bytes = if record.is_empty() { (length - head.length) as u64 } else { said.bytes };
+                for job in told.chunks_exact(5) {
+                    let held = value::<Option<Vec<u8>>>(job[1].clone(), "j")?.unwrap_or_default();
+                    let [length, after] = [0, 4].map(|it| value::<usize>(job[it].clone(), "b"));
+                    let [body, end] = [2, 3].map(|it| text(job[it].clone(), "b"));
+                    let (length, after, body, end) = (length?, after?, body?, end?);
+                    let said = Record::of(str::from_utf8(&held).unwrap_or_default(), &end, "b");
+                    let (Ok(head), Ok(said)) = (Head::of(&body, "b"), said) else { continue };
+                    let bytes = length.max(after).saturating_sub(said.beside.unwrap_or(head.length));
                     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
                     let ended = said.ended();
                     briefest = briefest.min(head.ttl);
                     if head.submitted > *then.end() || ended.is_some_and(|it| it < *then.start()) {
                         continue;
                     }
-                    if head.submitted >= *then.start() || ended.is_some_and(|it| it <= *then.end()) {
+                    // What it had may also be less, if it has ended between the reads.
+                    let about = head.submitted >= *then.start() || ended.is_some_and(|it| it <= *then.end());
+                    if about || length != after {
                         close += bytes;
                     } else if said.message.is_some() {
                         // It has failed before, so it may have been dead and put back.

@@ -29,8 +29,7 @@ pub async fn finishing_one_job_claims_the_next(broker: &impl Broker) {
     let told = broker.exchange(&worker("w"), done, Want::now(2)).await.unwrap();
     assert_eq!(told.done, [Ok(())]);
     assert_eq!(told.claims.iter().map(|it| &it.job.payload).collect::<Vec<_>>(), [&json!(1), &json!(2)]);
-    assert!(told.claims[1].ticket.fence > told.claims[0].ticket.fence);
-    assert!(told.claims[0].ticket.fence > first.ticket.fence);
+    assert!(told.claims.iter().all(|it| it.ticket.fence > first.ticket.fence));
     let status = broker.status(&jobs[0].id).await.unwrap().unwrap();
     assert_eq!((status.life.state, status.result), (State::Succeeded, Some(json!("done"))));
     assert!(status.finished.is_some());
