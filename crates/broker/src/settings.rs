@@ -63,12 +63,12 @@ impl Settings {
         self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
     }
 
-    /// The place of a job in its line, lowest first: when it came, less what its priority is worth. In 1/1024 ms, so
-    /// that the jobs of one batch keep their order (`index` is below 1024).
+    /// The place of a job in its line, lowest first: when it came, less what its priority is worth. In microseconds, so
+    /// that the jobs of one batch keep their order (`index` is below 1,000).
     pub(crate) fn score(&self, now: Millis, priority: i16, index: usize) -> i64 {
         let step = i64::try_from(ms(self.priority_step)).unwrap_or(i64::MAX);
         let ms = now.cast_signed().saturating_sub(step.saturating_mul(priority.into()));
-        ms.saturating_mul(1024).saturating_add(i64::try_from(index % 1024).unwrap_or_default())
+        ms.saturating_mul(1000).saturating_add(i64::try_from(index % 1000).unwrap_or_default())
     }
 }
 
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn a_batch_keeps_its_order_within_a_millisecond() {
         let settings = Settings::new("q".parse().unwrap());
-        let scores: Vec<_> = (0..1024).map(|index| settings.score(5, 3, index)).collect();
+        let scores: Vec<_> = (0..1000).map(|index| settings.score(5, 3, index)).collect();
         assert!(scores.is_sorted_by(|one, next| one < next));
-        assert!(scores[1023] < settings.score(6, 3, 0));
+        assert!(scores[999] < settings.score(6, 3, 0));
     }
 }

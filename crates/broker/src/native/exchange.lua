@@ -30,24 +30,28 @@ if argv[first] then
   end
   local records, n, seen, over, gone = call('HMGET', JOBS, unpack(ids)), 0, {}, {}, {}
   -- Most ends are successes of jobs without marks that have never failed and were never lost: how the record of such a one
-  -- begins, where its head ends and when it will be forgotten, what its own end says, and the text before with all around it.
-  local plain, head, ends, line, last, said = nil, 0, nil, nil, nil, nil
+  -- begins, the bytes beside its document, when it will be forgotten, what its own end says; the record before; and the text
+  -- before with all around it.
+  local plain, head, ends, line, same, last, said = nil, 0, nil, nil, nil, nil, nil
   at = first
   while argv[at] do
     local ticket, outcome, count = argv[at], argv[at + 1], argv[at + 2]
-    at, plain = at + 3, nil
+    at, plain, same = at + 3, nil, nil
     for _ = 1, count do
       n = n + 1
       local id, result, record = argv[at], argv[at + 1], records[n] or ''
       at = at + 2
-      if outcome == 'S' and not (plain and find(record, plain, 1, true) == 1) then
-        local _, fence, ttl
-        _, _, plain, fence, ttl, head = find(record, '^(r (%d+) (%d+) (%d+) %- 0 0 )')
-        if plain and fence == ticket and ttl ~= '0' then
-          ends, last = text('%d', now + ttl), nil
-          line = '\nS ' .. fence .. ' ' .. ttl .. ' ' .. head .. ' - 0 0 ' .. stamp .. ' 0 - - '
-        else
-          plain = nil
+      if outcome == 'S' and record ~= same then
+        same = record
+        if not (plain and find(record, plain, 1, true) == 1) then
+          local _, fence, ttl
+          _, _, plain, fence, ttl, head = find(record, '^(r (%d+) (%d+) (%d+) %- 0 0 )')
+          if plain and fence == ticket and ttl ~= '0' then
+            ends, last = text('%d', now + ttl), nil
+            line = '\nS ' .. fence .. ' ' .. ttl .. ' ' .. head .. ' - 0 0 ' .. stamp .. ' 0 - - '
+          else
+            plain = nil
+          end
         end
       end
       if plain and not seen[id] then

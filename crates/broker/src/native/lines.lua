@@ -18,7 +18,7 @@ local function lines()
     local _, length, at, n, sig, most, ttl, key = string.find(first, HEAD)
     if not length then return nil end
     return {
-      length = length, sig = sig, score = at + n / 1024, most = tonumber(most), ttl = ttl, key = key ~= '' and key or nil,
+      length = length, sig = sig, score = at + n / 1000, most = tonumber(most), ttl = ttl, key = key ~= '' and key or nil,
     }
   end
 
@@ -82,16 +82,16 @@ local function lines()
     if not best[sig] or score < best[sig] then best[sig] = score end
   end
 
-  -- Puts a job into its line, once `flush` is called. One with a limit key goes into its group; for the group, if its key has
-  -- room, a token `@key` stands in the line.
-  local function enter(id, sig, score, key)
+  -- Puts a job into its line, once `flush` is called; `written` is its score as text, if that is known. One with a limit key
+  -- goes into its group; for the group, if its key has room, a token `@key` stands in the line.
+  local function enter(id, sig, score, key, written)
     if not key then
       local line = entering[sig]
       if not line then
         line = {}
         entering[sig] = line
       end
-      line[#line + 1] = score
+      line[#line + 1] = written or score
       line[#line + 1] = id
       return touch(sig, score)
     end

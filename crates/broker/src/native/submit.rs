@@ -41,7 +41,7 @@ struct Chunk<'j> {
 struct Row<'j> {
     job: &'j Job,
     kind: usize,
-    /// The score less the time, in 1/1024 ms.
+    /// The score less the time, in microseconds.
     score: i64,
     document: String,
 }
@@ -168,7 +168,8 @@ impl Native {
             call.arg(signature + 1).arg(ms(job.delay)).arg(key).arg(keyed).arg(head);
         }
         for Row { job, kind, score, document } in chunk.rows {
-            call.arg(job.id.as_str()).arg(kind + 1).arg(score).arg(document);
+            // Three digits at least: see `submit.lua`.
+            call.arg(job.id.as_str()).arg(kind + 1).arg(format!("{score:03}")).arg(document);
             if let Some(key) = &job.idempotency_key {
                 call.arg(key.as_str());
             }

@@ -32,7 +32,7 @@ pub(super) fn parsed<T: FromStr>(text: &str, key: &str) -> Result<T, Error> {
 }
 
 /// What stands before the document of a job and never changes:
-/// `<submitted> <score less it, in 1/1024 ms> <signature> <attempts> <timeout> <life of the result>[ <limit key>]`.
+/// `<submitted> <score less it, in microseconds> <signature> <attempts> <timeout> <life of the result>[ <limit key>]`.
 pub(super) struct Head<'b> {
     /// When it was submitted.
     pub submitted: Millis,
@@ -67,7 +67,7 @@ impl<'b> Head<'b> {
         };
         let (submitted, offset): (Millis, f64) = (parsed(submitted, key)?, parsed(offset, key)?);
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 ms")]
-        let score = submitted as f64 + offset / 1024.0;
+        let score = submitted as f64 + offset / 1000.0;
         let (max_attempts, ttl) = (parsed(attempts, key)?, parsed(ttl, key)?);
         let length = head.len() + 1;
         // Behind it stands how the job has ended.
