@@ -1,6 +1,7 @@
 //! What a machine is told: where from, in which order, and by whom each value is set.
 
 mod fault;
+mod guard;
 mod layers;
 mod place;
 mod settings;
@@ -8,6 +9,7 @@ mod show;
 mod table;
 
 pub(crate) use fault::ConfigFault;
+pub(crate) use guard::Guard;
 pub(crate) use layers::{Files, Layers};
 pub(crate) use place::Origin;
 pub(crate) use settings::Config;
@@ -102,20 +104,30 @@ pub(crate) fn load(which: &Which, world: World) -> Result<Config, (Vec<Finding>,
     match fleet::place::to_listen(None, &settings.machine) {
         Ok(socket) => {
             let ecosystem = introduced(ecosystem, &layers, &socket);
-            Ok(Config { origin, ecosystem, socket, layers, settings, redactor })
+            Ok(Config { origin, ecosystem, socket, layers, settings, guard: redactor.into() })
         }
         Err(finding) => Err((vec![*finding], redactor)),
     }
 }
 
-/// The document as it is to be run from now on, the one that was sent or the one of `which` as it is now, and the files
-/// that its variables come from.
-pub(crate) fn again(which: &Which, sent: Option<&Document>) -> Result<(Ecosystem, Files), Vec<Finding>> {
+/// What a reload brings.
+pub(crate) struct Again {
+    /// The document as it is to be run from now on.
+    pub(crate) ecosystem: Ecosystem,
+    /// The files that its variables come from.
+    pub(crate) files: Files,
+    /// Knows its secrets.
+    pub(crate) redactor: Redactor,
+}
+
+/// The document that was sent or the one of `which` as it is now, and what belongs to it.
+pub(crate) fn again(which: &Which, sent: Option<&Document>) -> Result<Again, Vec<Finding>> {
     let mut findings = Vec::new();
     let loaded = read(which, world(), sent, &mut findings);
     let loaded = loaded.filter(|_| findings.is_empty()).ok_or(findings)?;
     let socket = fleet::place::to_listen(None, &loaded.ecosystem.machine).map_err(|it| vec![*it])?;
-    Ok((introduced(loaded.ecosystem, &loaded.layers, &socket), loaded.layers.files()))
+    let ecosystem = introduced(loaded.ecosystem, &loaded.layers, &socket);
+    Ok(Again { ecosystem, files: loaded.layers.files(), redactor: loaded.redactor })
 }
 
 /// The document of the generation in force in this folder or above it, as it is run here, and its sources; `None` where there

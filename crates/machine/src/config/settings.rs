@@ -12,6 +12,7 @@ use spec::ids::{EnvKey, MachineId};
 use spec::notes::Finding;
 
 use super::fault::ConfigFault;
+use super::guard::Guard;
 use super::layers::Layers;
 use super::place::Origin;
 use super::table::{self, Setting};
@@ -30,7 +31,7 @@ pub(crate) struct Config {
     /// The numbers and names.
     pub(crate) settings: Settings,
     /// Knows the secrets.
-    pub(crate) redactor: Redactor,
+    pub(crate) guard: Guard,
 }
 
 impl Config {

@@ -110,7 +110,7 @@ pub(crate) fn run(verb: &Verb) -> ExitCode {
                 ]);
                 checks
             });
-            (checks, vec![], config.redactor.clone())
+            (checks, vec![], config.guard.redactor())
         }
         // Without a configuration there is no telling what is needed; the engine can be looked at all the same.
         (Err((findings, redactor)), Ok(runtime)) => {

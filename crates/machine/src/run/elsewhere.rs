@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ecosystem::{External, Probe as Look};
+use ecosystem::{Ecosystem, External, Probe as Look};
 use health::Probe;
 use reqwest::Client;
+use spec::env::EnvSource as _;
 use spec::ids::{EnvKey, ProcessName};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::scene::named;
+use crate::config::Layers;
 
 /// Between two looks at a service. It is somebody else's machine.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -22,15 +24,31 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) type Seen = BTreeMap<ProcessName, Probe>;
 
 /// One service and the variables that its probe reads.
+#[derive(Clone)]
 pub(crate) struct Watched {
     /// What to look at.
-    pub(crate) external: External,
+    external: External,
     /// The addresses in variables.
-    pub(crate) variables: BTreeMap<EnvKey, String>,
+    variables: BTreeMap<EnvKey, String>,
+}
+
+/// The services elsewhere, with the addresses that their workers are given.
+pub(crate) fn watched(ecosystem: &Ecosystem, layers: &Layers) -> Vec<Watched> {
+    let one = |external: &External| {
+        let given = ecosystem.apps.iter().filter(|it| it.roster.service == external.service);
+        let given: Vec<_> = given.map(|it| &it.env).collect();
+        let value = |key: &EnvKey| {
+            let given = given.iter().find_map(|it| it.get(key)).cloned();
+            given.or_else(|| layers.get(key).ok().flatten())
+        };
+        let variables = variables(external).into_iter().filter_map(|it| Some((it.clone(), value(&it)?)));
+        Watched { external: external.clone(), variables: variables.collect() }
+    };
+    ecosystem.external.iter().map(one).collect()
 }
 
 /// The variables that the probes of a service read.
-pub(crate) fn variables(external: &External) -> Vec<EnvKey> {
+fn variables(external: &External) -> Vec<EnvKey> {
     let probes = &external.probes;
     let all = [&probes.ready, &probes.health, &probes.install];
     all.into_iter().flat_map(read_by).cloned().collect()
@@ -51,31 +69,44 @@ fn read_by(probe: &Look) -> Vec<&EnvKey> {
     }
 }
 
-/// Looks for as long as it is polled.
-pub(crate) async fn watch(all: Vec<Watched>, seen: watch::Sender<Seen>) {
-    if all.is_empty() {
-        return;
-    }
-    // It reads all the roots of the system, which takes a while.
-    let Ok(client) = spawn_blocking(|| worker::client(PATIENCE)).await else { return };
-    let mut looks = JoinSet::new();
-    for it in all {
-        let (client, seen) = (client.clone(), seen.clone());
-        looks.spawn(async move {
-            let name = named(&it.external.service);
-            loop {
-                let probe = look(&client, &it).await;
-                seen.send_if_modified(|all| {
-                    // How long it took changes with every look: alone that is no news.
-                    let word = |it: &Probe| std::mem::discriminant(it);
-                    let before = all.insert(name.clone(), probe.clone());
-                    before.is_none_or(|it| word(&it) != word(&probe))
-                });
-                sleep(PERIOD).await;
-            }
+/// Looks at those that `all` names by then, for as long as it is polled.
+pub(crate) async fn watch(mut all: watch::Receiver<Vec<Watched>>, seen: watch::Sender<Seen>) {
+    let mut client = None;
+    loop {
+        let watched = all.borrow_and_update().clone();
+        let is_watched = |it: &ProcessName| watched.iter().any(|one| named(&one.external.service) == *it);
+        seen.send_if_modified(|seen| {
+            let before = seen.len();
+            seen.retain(|it, _| is_watched(it));
+            seen.len() < before
         });
+        if client.is_none() && !watched.is_empty() {
+            // It reads all the roots of the system, which takes a while.
+            client = spawn_blocking(|| worker::client(PATIENCE)).await.ok();
+        }
+        let mut looks = JoinSet::new();
+        for (it, client) in watched.into_iter().zip(client.iter().cycle()) {
+            looks.spawn(look_again(client.clone(), it, seen.clone()));
+        }
+        if all.changed().await.is_err() {
+            return;
+        }
     }
-    while looks.join_next().await.is_some() {}
+}
+
+/// Looks at one again and again.
+async fn look_again(client: Client, it: Watched, seen: watch::Sender<Seen>) {
+    let name = named(&it.external.service);
+    loop {
+        let probe = look(&client, &it).await;
+        seen.send_if_modified(|all| {
+            // How long it took changes with every look: alone that is no news.
+            let word = |it: &Probe| std::mem::discriminant(it);
+            let before = all.insert(name.clone(), probe.clone());
+            before.is_none_or(|it| word(&it) != word(&probe))
+        });
+        sleep(PERIOD).await;
+    }
 }
 
 async fn look(client: &Client, it: &Watched) -> Probe {

@@ -84,6 +84,8 @@ pub(crate) struct Body<'a> {
     pub(crate) redis: watch::Receiver<RedisLink>,
     /// What the probes of services elsewhere say.
     pub(crate) elsewhere: watch::Receiver<elsewhere::Seen>,
+    /// At which of them is looked.
+    pub(crate) watched: watch::Sender<Vec<elsewhere::Watched>>,
 }
 
 /// How it is with the machine.
@@ -202,6 +204,7 @@ impl<'a> Heart<'a> {
             |it: &mut Ecosystem| it.setup.iter().chain(&it.apps).all(|app| fleet.contains_key(&app.name));
         if let Some(next) = self.next.take_if(taken) {
             self.scene = Scene::of(&next, &self.body.known);
+            self.body.watched.send_replace(elsewhere::watched(&next, &self.body.config.layers));
             self.ecosystem = next;
         }
         self.observed.remember(&fleet);

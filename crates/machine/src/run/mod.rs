@@ -27,7 +27,6 @@ pub(crate) use resources::free;
 pub(crate) use scene::Scene;
 pub(crate) use sequence::planned;
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -45,7 +44,6 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{self, Config, Which};
 use crate::say::{Common, world};
-use elsewhere::Watched;
 use heart::{Asks, Body, Heart, Mail};
 use recovery::Event;
 use say::Say;
@@ -73,7 +71,7 @@ pub(crate) fn run(run: &Run) -> ExitCode {
     if findings.is_empty() {
         return ExitCode::from(exit.code());
     }
-    let redactor = config.redactor;
+    let redactor = config.guard.redactor();
     run.common.say(Told {
         result: None::<()>,
         out: String::new(),
@@ -110,6 +108,7 @@ async fn live(
     let (fleet, fleet_seen) = watch::channel(FleetStatus::new());
     let (redis, redis_seen) = watch::channel(RedisLink::Pending);
     let (elsewhere, elsewhere_seen) = watch::channel(elsewhere::Seen::new());
+    let (watched, all_watched) = watch::channel(elsewhere::watched(&config.ecosystem, &config.layers));
     let asks = Arc::new(Asks::default());
     let signals = signals(mail.clone()).map_err(|it| system(&it))?;
     let names = config.ecosystem.setup.iter().chain(&config.ecosystem.apps).map(|it| it.name.as_str().len());
@@ -125,11 +124,12 @@ async fn live(
         fleet: fleet_seen,
         redis: redis_seen,
         elsewhere: elsewhere_seen,
+        watched,
     });
     let stairs = Stairs { mail, fleet, redis, board, asks };
     let life = async { tokio::join!(heart.beat(), stairs.climb(config, run.which.clone())) };
     let looks = async {
-        elsewhere::watch(watched(config), elsewhere).await;
+        elsewhere::watch(all_watched, elsewhere).await;
         std::future::pending::<Infallible>().await
     };
     tokio::select! {
@@ -153,25 +153,6 @@ fn signals(mail: UnboundedSender<Mail>) -> std::io::Result<impl Future<Output = 
             }
         }
     })
-}
-
-/// The services elsewhere, with the addresses that their workers are given.
-fn watched(config: &Config) -> Vec<Watched> {
-    let ecosystem = &config.ecosystem;
-    let one = |external: &ecosystem::External| {
-        let given = ecosystem.apps.iter().filter(|it| it.roster.service == external.service);
-        let given: Vec<_> = given.map(|it| &it.env).collect();
-        let value = |key: &spec::ids::EnvKey| {
-            let given = given.iter().find_map(|it| it.get(key)).cloned();
-            given.or_else(|| spec::env::EnvSource::get(&config.layers, key).ok().flatten())
-        };
-        let variables: BTreeMap<_, _> = elsewhere::variables(external)
-            .into_iter()
-            .filter_map(|it| Some((it.clone(), value(&it)?)))
-            .collect();
-        Watched { external: external.clone(), variables }
-    };
-    ecosystem.external.iter().map(one).collect()
 }
 
 /// What is known before anything has been looked at.

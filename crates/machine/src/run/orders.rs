@@ -3,7 +3,6 @@
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use health::{Control, Refused};
-use planner::Redactor;
 use spec::ids::ProcessName;
 use supervisor::control::Service;
 use supervisor::control::protocol::Which;
@@ -11,6 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::heart::Mail;
 use super::recovery::Event;
+use crate::config::Guard;
 
 /// Carries out orders.
 pub(crate) struct Orders {
@@ -18,8 +18,8 @@ pub(crate) struct Orders {
     pub(crate) service: Service,
     /// The machine.
     pub(crate) mail: UnboundedSender<Mail>,
-    /// What is in no line.
-    pub(crate) redactor: Redactor,
+    /// Knows what is in no line.
+    pub(crate) guard: Guard,
 }
 
 impl Orders {
@@ -61,13 +61,13 @@ impl Control for Orders {
                 let why = them.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
                 Refused::Failed { why }
             })?;
-            let redactor = self.redactor.clone();
+            let guard = self.guard.clone();
             let next = move |mut read: supervisor::control::LogLines| {
-                let redactor = redactor.clone();
+                let guard = guard.clone();
                 async move {
                     let line = read.next().await?.line;
                     let text = String::from_utf8_lossy(line.as_ref()).into_owned();
-                    Some((redactor.text(&text), read))
+                    Some((guard.text(&text), read))
                 }
             };
             Ok(stream::unfold(read, next).boxed())

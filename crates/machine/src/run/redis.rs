@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use broker::Native;
 use health::RedisLink;
-use planner::Redactor;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::heart::now;
+use crate::config::Guard;
 
 /// Between two questions.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -17,12 +17,12 @@ const PERIOD: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks for as long as it is polled.
-pub(crate) async fn watch(broker: &Native, redactor: &Redactor, link: &watch::Sender<RedisLink>) {
+pub(crate) async fn watch(broker: &Native, guard: &Guard, link: &watch::Sender<RedisLink>) {
     loop {
         // It opens its connection again by itself; that may take longer than we wait to say so.
         match timeout(PATIENCE, broker.time()).await {
             Err(_) => lost(link, format!("no answer within {} s", PATIENCE.as_secs())),
-            Ok(Err(error)) => lost(link, redactor.text(&error.to_string())),
+            Ok(Err(error)) => lost(link, guard.text(&error.to_string())),
             Ok(Ok((_, latency))) => _ = link.send_replace(RedisLink::Connected { latency }),
         }
         sleep(PERIOD).await;

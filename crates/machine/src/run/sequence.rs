@@ -23,7 +23,7 @@ use super::heart::{Asks, Mail};
 use super::orders::Orders;
 use super::recovery::Event;
 use super::{redis, reports, tell};
-use crate::config::{self, Config, ConfigFault, Files, Origin};
+use crate::config::{self, Again, Config, ConfigFault, Files, Guard, Origin};
 
 /// Between two looks at what cards do.
 const TELEMETRY: Duration = Duration::from_secs(5);
@@ -141,7 +141,7 @@ impl Stairs {
             match Native::connect(settings.redis.expose(), Queue::new(settings.queue.clone())).await {
                 Ok(it) => return Ok(it),
                 Err(error @ broker::Error::Unreachable(_)) => {
-                    let why = config.redactor.text(&error.to_string());
+                    let why = config.guard.text(&error.to_string());
                     self.doing(format!("{why}; tried again in {} ms", pause.as_millis()));
                     redis::lost(&self.redis, why);
                 }
@@ -160,10 +160,10 @@ impl Stairs {
             control: control.clone(),
             logs: supervisor.logs().clone(),
             meter: supervisor.meter().clone(),
-            reader: self.reader(which, config.layers.files()),
+            reader: self.reader(which, config.layers.files(), config.guard.clone()),
         };
         let orders =
-            Orders { service: service.clone(), mail: self.mail.clone(), redactor: config.redactor.clone() };
+            Orders { service: service.clone(), mail: self.mail.clone(), guard: config.guard.clone() };
         self.board.attach(Arc::new(orders));
         let _ = self.mail.send(Mail::Serving(service.clone()));
         let publisher = tell::publisher(config, &broker, self.board.clone(), self.mail.clone());
@@ -187,7 +187,7 @@ impl Stairs {
         let reloads = reloads(control.clone(), service.reader.clone(), self.mail.clone());
         let beside = async {
             tokio::select! {
-                () = redis::watch(&broker, &config.redactor, &self.redis) => {}
+                () = redis::watch(&broker, &config.guard, &self.redis) => {}
                 () = self.forward(&control) => {}
                 () = asked => {}
                 () = reloads => {}
@@ -236,12 +236,13 @@ impl Stairs {
     }
 
     /// How documents are read again: by the same way as at the start.
-    fn reader(&self, which: config::Which, files: Files) -> Reader {
+    fn reader(&self, which: config::Which, files: Files, guard: Guard) -> Reader {
         let mail = self.mail.clone();
         Arc::new(move |sent: Option<&Document>| {
             let read = config::again(&which, sent);
-            let (ecosystem, newer) =
+            let Again { ecosystem, files: newer, redactor } =
                 read.map_err(|them| them.iter().map(Refusal::document).collect::<Vec<_>>())?;
+            guard.learn(redactor);
             files.take(&newer);
             let _ = mail.send(Mail::Reloaded(Box::new(ecosystem.clone())));
             Ok(ecosystem)

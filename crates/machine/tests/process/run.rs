@@ -195,8 +195,14 @@ impl Machine {
     }
 }
 
-/// A GET on a port of this machine; `None` while nobody listens.
+/// A GET on a port of this machine, and the JSON of its answer; `None` while nobody listens.
 pub fn get(port: u16, path: &str) -> Option<(u16, Value)> {
+    let (status, body) = text(port, path)?;
+    Some((status, serde_json::from_str(&body).unwrap_or_default()))
+}
+
+/// The same, as it comes.
+pub fn text(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let host = format!("127.0.0.1:{port}");
@@ -204,7 +210,7 @@ pub fn get(port: u16, path: &str) -> Option<(u16, Value)> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.get(9..12)?.parse().ok()?, serde_json::from_str(body).unwrap_or_default()))
+    Some((head.get(9..12)?.parse().ok()?, body.to_owned()))
 }
 
 /// Four ports in a row for the services, and one for the health server; others for each machine of this program.

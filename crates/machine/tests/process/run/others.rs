@@ -30,6 +30,63 @@ fn a_reload_gives_a_new_secret_to_those_who_have_it_and_leaves_the_others_alone(
 }
 
 #[test]
+fn a_service_elsewhere_that_a_reload_brings_is_looked_at_and_one_that_it_takes_away_is_not() {
+    let mut machine = Machine::new();
+    machine.redis.start();
+    // Any server does: this one answers 404, and so it is there.
+    let url = format!("http://127.0.0.1:{}/live", machine.port);
+    let built = |roster: &str| {
+        let mut command = machine.command(&format!("env-build --spec {roster}"));
+        command.env("OPENAI_API_KEY", "sk-of-nobody").env("OPENAI_BASE_URL", &url);
+        let (_, talk, exit) = told(&command.output().unwrap());
+        assert_eq!(exit, Some(0), "{talk}");
+    };
+    built("simulation:1");
+    let mut up = machine.run();
+    machine.wait_ready();
+    assert_eq!(machine.state("openai"), "not_configured");
+    built("simulation:1,openai:1");
+    assert_eq!(machine.ask("reload").2, Some(0));
+    until("it is looked at", || machine.state("openai") == "healthy");
+    machine.wait_ready();
+    built("simulation:1");
+    assert_eq!(machine.ask("reload").2, Some(0));
+    until("nobody wants it any more", || machine.state("openai") == "not_configured");
+    machine.wait_ready();
+    assert_eq!(up.stop().0, Some(0));
+}
+
+#[test]
+fn a_secret_that_comes_with_a_reload_is_in_no_line_that_the_machine_shows() {
+    let mut machine = Machine::new();
+    machine.redis.start();
+    let built = |key: &str| {
+        let mut command = machine.command("env-build --spec simulation:1,openai:1");
+        let (_, talk, exit) = told(&command.env("OPENAI_API_KEY", key).output().unwrap());
+        assert_eq!(exit, Some(0), "{talk}");
+    };
+    built("sk-the-first");
+    let mut up = machine.run();
+    until("the service runs", || machine.service("simulation-service-0")["pid"].is_u64());
+    let log = machine.path(".roster/workspace/logs/simulation-service-0.log");
+    let shown = |key: &str| {
+        // It has no such secret, so what it writes passes the filter of its own.
+        let mut file = fs::File::options().append(true).open(&log).unwrap();
+        writeln!(file, "canary: {key}").unwrap();
+        let (_, lines) = text(machine.port, "/services/simulation-service-0/logs?lines=9").unwrap();
+        lines.lines().rfind(|it| it.starts_with("canary: ")).unwrap_or_default().to_owned()
+    };
+    assert_eq!(shown("sk-the-first"), "canary: [redacted]");
+    assert_eq!(shown("sk-the-second"), "canary: sk-the-second");
+    built("sk-the-second");
+    assert_eq!(machine.ask("reload").2, Some(0));
+    assert_eq!(shown("sk-the-second"), "canary: [redacted]");
+    // Lines from before are still there.
+    assert_eq!(shown("sk-the-first"), "canary: [redacted]");
+    assert_eq!(up.stop().0, Some(0));
+}
+
+#[test]
 fn a_monitor_shows_every_machine_of_its_queue_and_that_one_has_fallen_silent() {
     let mut machine = Machine::new();
     machine.redis.start();
