@@ -22,7 +22,8 @@ use crate::words::{Words, placeholders};
 
 /// What every worker reads, whether its mapping entry declares it or not. `REDIS_URL` is a secret unless a public
 /// value is known, for it may hold a password.
-pub const MACHINE_WIDE: [&str; 2] = [REDIS_URL, "LOG_LEVEL"];
+pub const MACHINE_WIDE: [&str; 4] =
+    [REDIS_URL, "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_RESOURCE_ATTRIBUTES"];
 
 const REDIS_URL: &str = "REDIS_URL";
 

@@ -127,7 +127,14 @@ fn a_redis_url_that_is_not_public_is_named_as_a_secret() {
     let ecosystem = lower(&declared("openai:1", 0), &BTreeMap::new()).unwrap();
     let role = &ecosystem.apps[0].roster;
     assert_eq!(role.secrets, [key("OPENAI_API_KEY"), key("REDIS_URL")]);
-    assert_eq!(role.environment, ["LOG_LEVEL", "OPENAI_BASE_URL", "WORKER_POLL_MS"].map(key));
+    let others = [
+        "LOG_LEVEL",
+        "OPENAI_BASE_URL",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "WORKER_POLL_MS",
+    ];
+    assert_eq!(role.environment, others.map(key));
 }
 
 #[test]

@@ -26,8 +26,10 @@ pub(crate) struct Args {
     common: Common,
 }
 
-/// What a worker reads of its broker's wire, beside the address: it is given these wherever the machine has them.
-const WIRE: [&str; 4] = ["BROKER", "JOB_TIMEOUT_MINUTES", "WORKER_POLL_INTERVAL_MS", "LEGACY_REAP_AFTER_S"];
+/// What a worker reads of its queue and of the wire to it, beside the address: it is given these wherever the machine has
+/// them.
+const WIRE: [&str; 5] =
+    ["BROKER", "JOB_QUEUE", "JOB_TIMEOUT_MINUTES", "WORKER_POLL_INTERVAL_MS", "LEGACY_REAP_AFTER_S"];
 
 /// Threads for connectors. They wait more than they work, and what takes long is a process of its own.
 const JOB_THREADS: usize = 2;

@@ -289,6 +289,18 @@ fn the_process_environment_wins_over_every_document() {
 }
 
 #[test]
+fn workers_are_told_where_their_spans_go() {
+    let endpoint = "http://collector:4318";
+    let project = Project::shipped().with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint);
+    project.ok("env-build simulation");
+    assert!(project.read(".env").contains("\nOTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318\n"));
+    let ecosystem: Value = serde_json::from_str(&project.read("ecosystem.json")).unwrap();
+    let workers = ecosystem["apps"].as_array().unwrap().iter().filter(|it| it["roster"]["kind"] == "worker");
+    let told: Vec<_> = workers.map(|it| &it["env"]["OTEL_EXPORTER_OTLP_ENDPOINT"]).collect();
+    assert_eq!(told, [endpoint; 4]);
+}
+
+#[test]
 fn two_names_of_one_roster_that_differ_are_an_error() {
     let both = |one: &str, other: &str| {
         let project = Project::shipped().with("WORKERS", one).with("WORKER_CONNECTORS", other);

@@ -48,3 +48,18 @@ fn everything_that_is_wrong_is_told_at_once_and_no_secret_with_it() {
     assert_eq!(exit, Some(1));
     assert!(talk.contains("error[RUN001]: there is no generation in `/`"), "{talk}");
 }
+
+#[tokio::test]
+async fn workers_claim_from_the_queue_that_the_machine_is_told_of() {
+    let mut machine = Machine::new();
+    machine.redis.start();
+    let mut command = machine.command("run --json");
+    command.env("JOB_QUEUE", "others");
+    let mut up = Fleet::spawned(command);
+    machine.wait_ready();
+    let others =
+        Native::connect(&machine.redis.url(), Settings::new("others".parse().unwrap())).await.unwrap();
+    let id = submit(&others, 20).await;
+    wait_for(&others, &id, |it| it.result.is_some()).await;
+    assert_eq!(up.stop().0, Some(0));
+}
