@@ -114,6 +114,7 @@ const STEPS: &[Step] = &[
             "redis-restart",
             "drain",
             "switch-and-rollback",
+            "connectors",
             "operations-guide",
             "legacy-producer",
         ]),

@@ -17,6 +17,8 @@ mod demo;
 #[cfg(feature = "e2e")]
 mod machine;
 #[cfg(feature = "e2e")]
+mod peer;
+#[cfg(feature = "e2e")]
 mod project;
 #[cfg(feature = "e2e")]
 mod queue;
@@ -79,6 +81,23 @@ pub(crate) struct Chaos {
     roster: Option<std::path::PathBuf>,
 }
 
+#[derive(clap::Args)]
+pub(crate) struct Peer {
+    /// Which service
+    #[arg(value_enum)]
+    service: Local,
+    /// Where it listens, on the loopback
+    port: u16,
+}
+
+/// A service that a machine starts, and that the scenario `connectors` has a double of.
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum Local {
+    A1111,
+    Comfyui,
+    Ollama,
+}
+
 /// Where Redis comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, clap::ValueEnum)]
 enum From {
@@ -107,6 +126,22 @@ pub(crate) fn demo(_: &Demo) -> Result<ExitCode, String> {
 #[cfg(not(feature = "e2e"))]
 pub(crate) fn chaos(_: &Chaos) -> Result<ExitCode, String> {
     crate::light::again(crate::light::DRIVER)
+}
+
+/// Stands in for a service, by the xtask that can.
+#[cfg(not(feature = "e2e"))]
+pub(crate) fn peer(_: &Peer) -> Result<ExitCode, String> {
+    crate::light::again(crate::light::DRIVER)
+}
+
+/// Stands in for a service until it is told to end.
+///
+/// # Errors
+///
+/// Threads that the system refuses.
+#[cfg(feature = "e2e")]
+pub(crate) fn peer(args: &Peer) -> Result<ExitCode, String> {
+    runtime()?.block_on(peer::run(args))
 }
 
 /// Shows a machine at work.

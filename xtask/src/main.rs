@@ -17,6 +17,8 @@ mod e2e;
 mod image;
 #[cfg(not(feature = "e2e"))]
 mod light;
+#[cfg(feature = "e2e")]
+mod peers;
 mod setup;
 #[cfg(test)]
 mod tidy;
@@ -46,6 +48,9 @@ enum Verb {
     Demo(e2e::Demo),
     /// Kill, stop and cut what machines are made of while they work, and audit what came of it
     Chaos(e2e::Chaos),
+    /// Stand in for a service that a machine of `e2e` starts
+    #[command(hide = true)]
+    Peer(e2e::Peer),
     /// Build the images of a machine
     #[command(subcommand)]
     Image(image::Verb),
@@ -74,6 +79,7 @@ fn main() -> ExitCode {
         Verb::E2e(args) => e2e::run(&args),
         Verb::Demo(args) => e2e::demo(&args),
         Verb::Chaos(args) => e2e::chaos(&args),
+        Verb::Peer(args) => e2e::peer(&args),
         Verb::Dist(args) => dist::run(&args),
         Verb::Image(verb) => image::run(&verb),
         Verb::Bench(verb) => bench::run(&verb),

@@ -1,8 +1,6 @@
 //! `bench worker`: the loop beside bare claims, and real `roster worker` processes with a ComfyUI that is none.
 
 #[cfg(feature = "e2e")]
-mod comfyui;
-#[cfg(feature = "e2e")]
 mod fleet;
 #[cfg(feature = "e2e")]
 mod idle;

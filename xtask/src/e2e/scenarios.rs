@@ -3,6 +3,7 @@
 use super::{Scenario, compose};
 
 mod changes;
+mod connectors;
 mod faults;
 mod flow;
 mod guide;
@@ -75,6 +76,12 @@ pub(super) const ALL: &[Scenario] = &[
         about: "a running machine takes another roster and goes back, and no process is left over",
         docker: false,
         act: |world| Box::pin(changes::switch_and_rollback(world)),
+    },
+    Scenario {
+        name: "connectors",
+        about: "a job of every kind, and one that fails, through every connector at a service of its protocol",
+        docker: false,
+        act: |world| Box::pin(connectors::connectors(world)),
     },
     Scenario {
         name: "legacy-producer",

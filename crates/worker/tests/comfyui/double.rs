@@ -36,6 +36,8 @@ pub enum Post {
 pub struct Manners {
     /// What is played for a prompt.
     pub tape: Option<Tape>,
+    /// What is played instead for a prompt that is the workflow of one of these.
+    pub tapes: Vec<Tape>,
     /// How the first prompts are answered; all others are taken.
     pub posts: VecDeque<Post>,
     /// The history of a prompt is empty so often after the prompt has left the queue.
@@ -109,7 +111,12 @@ pub struct Double {
 
 impl Double {
     pub async fn start(manners: Manners) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(0, manners).await
+    }
+
+    /// At this port.
+    pub async fn at(port: u16, manners: Manners) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let others = manners.others.iter();
         let pending =
@@ -325,7 +332,7 @@ impl Double {
     }
 
     async fn play(&self, prompt: Queued) {
-        let tape = self.state().manners.tape.clone().expect("a tape");
+        let tape = self.tape(&prompt);
         let mut said = Vec::new();
         for step in &tape.steps {
             if self.state().running.is_none() {
@@ -348,6 +355,13 @@ impl Double {
         }
         // A tape without an end.
         self.record(&prompt, &tape, &said);
+    }
+
+    fn tape(&self, prompt: &Queued) -> Tape {
+        let state = self.state();
+        let manners = &state.manners;
+        let own = manners.tapes.iter().find(|it| it.workflow == prompt.body["prompt"]);
+        own.or(manners.tape.as_ref()).cloned().expect("a tape")
     }
 
     fn is_interrupted(&self) -> bool {

@@ -1,6 +1,5 @@
 //! Recordings of a real ComfyUI, as something to be played again.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -37,9 +36,21 @@ pub struct Tape {
     pub outputs: Map<String, Value>,
 }
 
+/// The recordings, by name.
+const RECORDINGS: [(&str, &str); 9] = [
+    ("clientid", include_str!("recordings/clientid.jsonl")),
+    ("fail", include_str!("recordings/fail.jsonl")),
+    ("fast", include_str!("recordings/fast.jsonl")),
+    ("interrupt", include_str!("recordings/interrupt.jsonl")),
+    ("invalid", include_str!("recordings/invalid.jsonl")),
+    ("reconnect", include_str!("recordings/reconnect.jsonl")),
+    ("sleep", include_str!("recordings/sleep.jsonl")),
+    ("slow", include_str!("recordings/slow.jsonl")),
+    ("slowmeta", include_str!("recordings/slowmeta.jsonl")),
+];
+
 pub fn lines(name: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/comfyui/recordings/{name}.jsonl"));
-    let text = std::fs::read_to_string(path).unwrap();
+    let (_, text) = RECORDINGS.iter().find(|it| it.0 == name).unwrap();
     text.lines().map(|it| serde_json::from_str(it).unwrap()).collect()
 }
 

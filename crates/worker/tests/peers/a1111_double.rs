@@ -17,7 +17,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::support::{png, serve};
+use super::serve::{png, serve_at};
 
 /// What the server is started as.
 #[derive(Clone, Copy, Default)]
@@ -66,6 +66,11 @@ pub struct Inside {
 
 impl Double {
     pub async fn start(build: Build) -> Self {
+        Self::at(0, build).await
+    }
+
+    /// At this port.
+    pub async fn at(port: u16, build: Build) -> Self {
         let it = Self {
             url: "http://127.0.0.1/".parse().unwrap(),
             build,
@@ -86,7 +91,7 @@ impl Double {
         if !build.bare {
             router = router.route("/internal/progress", post(progress_of_one));
         }
-        let url = serve(router.with_state(it.clone())).await;
+        let url = serve_at(port, router.with_state(it.clone())).await;
         Self { url, ..it }
     }
 

@@ -15,7 +15,7 @@ use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use crate::support::{png, serve};
+use super::serve::{png, serve};
 
 #[derive(Clone)]
 pub struct Double {
@@ -28,8 +28,10 @@ impl Double {
     pub async fn start() -> Self {
         let it = Self { base: "http://127.0.0.1/".parse().unwrap(), asked: Arc::default() };
         let router = Router::new()
+            .route("/v1/models", get(|| async { Json(json!({ "object": "list", "data": [] })) }))
             .route("/v1/chat/completions", post(chat))
             .route("/v1/responses", post(responses))
+            .route("/v1/embeddings", post(embeddings))
             .route("/v1/images/edits", post(edit))
             .route("/v1/images/generations", post(generation))
             .route("/file/{name}", get(|| async { png() }));
@@ -206,6 +208,12 @@ async fn responses(State(it): State<Double>, Json(body): Json<Value>) -> Respons
         _ => whole(json!({ "status": "completed", "output": text })),
     };
     events(&[begin, end])
+}
+
+async fn embeddings(Json(body): Json<Value>) -> Response {
+    let data = json!([{ "object": "embedding", "index": 0, "embedding": [0.5, 0.25] }]);
+    let usage = json!({ "prompt_tokens": 2, "total_tokens": 2 });
+    Json(json!({ "object": "list", "data": data, "model": body["model"], "usage": usage })).into_response()
 }
 
 async fn edit(State(it): State<Double>, headers: HeaderMap, body: Bytes) -> Response {

@@ -15,7 +15,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::support::{png, serve};
+use super::serve::{png, serve};
 
 pub const TOKEN: &str = "r8_token-of-the-test";
 

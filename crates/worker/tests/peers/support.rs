@@ -7,9 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use broker::Job;
 use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
@@ -17,15 +14,10 @@ use reqwest::Url;
 use serde_json::Value;
 use worker::{Connector, Egress, Failure, Hands, Inside, Kind, Rules, Store, Task, Waits};
 
+pub use crate::serve::{png, serve};
+
 /// For everything that is waited for: much longer than it takes.
 pub const LONG: Duration = Duration::from_mins(1);
-
-/// The smallest PNG.
-pub fn png() -> Vec<u8> {
-    let text =
-        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
-    BASE64_STANDARD.decode(text).unwrap()
-}
 
 /// As a service has it that is asked often.
 pub fn hasty() -> Waits {
@@ -83,14 +75,6 @@ pub async fn run(connector: &dyn Connector, kind: &str, payload: Value) -> Resul
 /// A failure in a form to compare: what it means, whether it puts the service in doubt, and for how long to leave it alone.
 pub fn meaning(failure: &Failure) -> (Kind, bool, Option<u128>) {
     (failure.kind, failure.suspect, failure.retry_after.map(|it| it.as_millis()))
-}
-
-/// Serves a double until its test ends.
-pub async fn serve(router: Router) -> Url {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
 }
 
 /// Waits until something is so.

@@ -2,14 +2,13 @@
 
 use std::time::Instant;
 
-use super::{
-    Scale,
-    comfyui::double::{Double, Manners},
-    fleet::Fleet,
-};
-use crate::bench::{
-    broker::server::Server,
-    report::{Limit, Row, Unit, median},
+use super::{Scale, fleet::Fleet};
+use crate::{
+    bench::{
+        broker::server::Server,
+        report::{Limit, Row, Unit, median},
+    },
+    peers::double::{Double, Manners},
 };
 
 /// Workers at once: alone, and as many as a machine with eight cards has.

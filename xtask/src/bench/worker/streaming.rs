@@ -4,17 +4,16 @@ use std::time::{Duration, Instant};
 
 use broker::{Broker as _, Job};
 
-use super::{
-    Scale,
-    comfyui::{
+use super::{Scale, fleet::Fleet};
+use crate::{
+    bench::{
+        broker::{load, server::Server},
+        report::{Limit, Row, Unit, thousands},
+    },
+    peers::{
         double::{Double, Manners},
         tape::made,
     },
-    fleet::Fleet,
-};
-use crate::bench::{
-    broker::{load, server::Server},
-    report::{Limit, Row, Unit, thousands},
 };
 
 /// No job takes longer.

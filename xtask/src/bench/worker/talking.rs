@@ -5,17 +5,16 @@ use std::time::{Duration, Instant};
 use broker::{Broker as _, Job};
 use serde_json::json;
 
-use super::{
-    Scale,
-    comfyui::{
+use super::{Scale, fleet::Fleet};
+use crate::{
+    bench::{
+        broker::{load, server::Server},
+        report::{Limit, Row, Unit},
+    },
+    peers::{
         double::{Double, Manners},
         tape::{Step, Tape, made},
     },
-    fleet::Fleet,
-};
-use crate::bench::{
-    broker::{load, server::Server},
-    report::{Limit, Row, Unit},
 };
 
 /// Workers, each with a server of its own.
