@@ -170,13 +170,13 @@ impl Machine {
         self.plan.is_published() && self.secrets.keys().any(|it| it.as_str() == HEALTH_TOKEN)
     }
 
-    /// Every port that it publishes, with the process that listens: its services, and the health server if it answers
-    /// beyond its container.
+    /// Every port that it publishes, with the process that listens: its services and the health server, as far as they
+    /// answer beyond its container.
     fn published_ports(&self) -> BTreeMap<u16, &str> {
         if !self.plan.is_published() {
             return BTreeMap::new();
         }
-        let services = self.plan.services().iter();
+        let services = self.plan.services().iter().filter(|it| self.plan.publishes(it));
         let services = services.flat_map(|it| it.ports.values().map(|port| (*port, it.name.as_str())));
         let health = self.answers_outside().then_some((self.plan.health_port(), "the health server"));
         services.chain(health).collect()

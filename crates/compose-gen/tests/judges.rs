@@ -82,7 +82,9 @@ fn every_judge_has_teeth() {
 /// What a machine's service should be once Compose has expanded it. Derived from the plan, not from our own document.
 fn meant(name: &str, on_request: bool, it: &Machine) -> Value {
     let plan = &it.plan;
-    let mut ports: Vec<u16> = plan.services().iter().flat_map(|it| it.ports.values().copied()).collect();
+    // Browsers listen on their loopback, whatever they are told.
+    let services = plan.services().iter().filter(|it| it.service.name.as_str() != "playwright");
+    let mut ports: Vec<u16> = services.flat_map(|it| it.ports.values().copied()).collect();
     ports.retain(|_| plan.is_published());
     ports.extend(fixtures::answers_outside(it).then_some(plan.health_port()));
     ports.sort_unstable();

@@ -39,6 +39,7 @@ pub const CODES: &[Code] = &[
     machine::ASSUMED,
     machine::NOT_DETECTED,
     machine::UNPUBLISHED,
+    machine::UNREACHABLE,
 ];
 
 /// What every machine of one run is planned with.

@@ -1,6 +1,6 @@
 //! The pipeline for one machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use allocator::Machine;
@@ -114,6 +114,7 @@ fn decide(
         return None;
     }
     findings.extend(environment.as_ref().and_then(|it| unpublished(&plan, it, profile.as_ref())));
+    findings.extend(unreachable(&plan, profile.as_ref()));
     let none = BTreeMap::new();
     let ecosystem = match ecosystem::lower(&plan, environment.as_ref().map_or(&none, Environment::public)) {
         Ok(ecosystem) => ecosystem,
@@ -164,6 +165,46 @@ pub(crate) const UNPUBLISHED: Code = Code {
 who shows its token, and without one it does not listen there. A published port is beyond the loopback of the \
 container.\n\nTold of: `docker.publish` in a profile, and no `MACHINE_HEALTH_TOKEN`.\n\nMend it: set one beside the \
 profile's other secrets, or ask inside of the container, which needs none.",
+};
+
+/// Services of a machine whose ports are published, all but theirs.
+fn unreachable(plan: &AllocationPlan, profile: Option<&Profile>) -> Option<Finding> {
+    let place = profile?.place("/docker/publish");
+    let services = plan.services().iter().filter(|it| !it.ports.is_empty() && !plan.publishes(it));
+    let services: BTreeSet<_> = services.map(|it| format!("`{}`", it.service.name)).collect();
+    let names = services.into_iter().collect::<Vec<_>>().join(", ");
+    let told = plan.is_published() && !names.is_empty();
+    told.then(|| Finding::advice(Located::at(place, Unreachable { names })))
+}
+
+/// Services that answer in their container alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("ports are not published of services that are not told where to listen: {names}")]
+struct Unreachable {
+    names: String,
+}
+
+impl Fault for Unreachable {
+    fn code(&self) -> Code {
+        UNREACHABLE
+    }
+
+    fn fix(&self) -> String {
+        "start what can listen elsewhere with `${LISTEN}`, in the service mapping; or ask inside of the container"
+            .to_owned()
+    }
+}
+
+/// A service that answers its container alone is not published.
+pub(crate) const UNREACHABLE: Code = Code {
+    id: "MACH004",
+    title: "the ports of a service are not published",
+    exit: Exit::Error,
+    explanation: "Docker forwards a published port to the container's own address. A service that is not told by \
+`${LISTEN}`, in its command or its variables, where to listen does so on the loopback, as far as anybody knows: nobody would \
+reach it at the port.\n\nTold of: `docker.publish` in a profile with Chromium, which lets nobody else in, or with the \
+simulated service.\n\nMend it: give the service `${LISTEN}` in the mapping if its program can listen elsewhere, or ask \
+inside of the container.",
 };
 
 fn names(environment: &Environment) -> EnvironmentPart {

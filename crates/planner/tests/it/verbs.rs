@@ -301,6 +301,16 @@ fn workers_are_told_where_their_spans_go() {
 }
 
 #[test]
+fn a_port_that_nobody_could_reach_is_not_published_and_that_is_told() {
+    let project = Project::shipped();
+    let answer = project.ok("env-build dev-full");
+    let told = "ports are not published of services that are not told where to listen: `playwright`";
+    assert!(answer.talk.contains(told), "{}", answer.talk);
+    let compose = project.read("docker-compose.yaml");
+    assert!(compose.contains("'127.0.0.1:8188:8188'") && !compose.contains("9190"), "{compose}");
+}
+
+#[test]
 fn two_names_of_one_roster_that_differ_are_an_error() {
     let both = |one: &str, other: &str| {
         let project = Project::shipped().with("WORKERS", one).with("WORKER_CONNECTORS", other);

@@ -106,8 +106,13 @@ impl Machine {
         let secret = dotenv(&self.files.join(".env.secret"));
         assert_eq!(secret.keys().cloned().collect::<Vec<_>>(), texts_of(&plan["environment"]["secret"]));
 
+        let told = |it: &&&Value| {
+            let start = &mapping["services"][it["service"].as_str().unwrap()]["start"];
+            start.to_string().contains("${LISTEN}")
+        };
+        let reached = services.iter().filter(told);
         let mut ports: Vec<u64> =
-            services.iter().flat_map(|it| fields(&it["ports"])).map(|it| it.1.as_u64().unwrap()).collect();
+            reached.flat_map(|it| fields(&it["ports"])).map(|it| it.1.as_u64().unwrap()).collect();
         let answers_outside = self.publishes && secret.contains_key("MACHINE_HEALTH_TOKEN");
         ports.retain(|_| self.publishes);
         ports.extend(answers_outside.then(|| plan["health_port"].as_u64().unwrap()));

@@ -232,8 +232,20 @@ pub struct Start {
     pub stop_grace_s: NonZeroU16,
 }
 
+impl Start {
+    /// Whether an instance is told where to listen, by `${LISTEN}`. One that is not listens on the loopback of its
+    /// container, as far as anybody knows.
+    pub fn says_where_to_listen(&self) -> bool {
+        let texts = self.command.iter().chain(self.env.values());
+        texts.flat_map(Template::references).any(|it| it.as_str() == LISTEN)
+    }
+}
+
+/// The placeholder of the address that an instance is to listen on.
+const LISTEN: &str = "LISTEN";
+
 /// The placeholders of [`Start`] other than `PORT_<NAME>`.
-pub const PLACEHOLDERS: [&str; 5] = ["PORT", "INSTANCE", "NAME", "LISTEN", "WORKSPACE"];
+pub const PLACEHOLDERS: [&str; 5] = ["PORT", "INSTANCE", "NAME", LISTEN, "WORKSPACE"];
 
 /// Something that outlives the container.
 #[derive(Clone, Debug, PartialEq, Eq)]

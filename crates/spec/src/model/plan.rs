@@ -24,8 +24,8 @@ pub struct PlanParts {
     pub workspace: String,
     /// The health server's port.
     pub health_port: u16,
-    /// Ports are published to the host's loopback, for debugging: services listen on every address of their
-    /// container. Otherwise they listen on its loopback only.
+    /// Ports are published to the host's loopback, for debugging: services that are told where to listen do so on every
+    /// address of their container. Otherwise they listen on its loopback only.
     pub published: bool,
     /// The build stage of its image.
     pub stage: BuildStage,
@@ -134,6 +134,11 @@ impl AllocationPlan {
     /// Whether ports are published to the host's loopback.
     pub fn is_published(&self) -> bool {
         self.parts.published
+    }
+
+    /// Whether the ports of an instance are published: all are to be, and it answers beyond its container.
+    pub fn publishes(&self, instance: &ServiceInstance) -> bool {
+        self.is_published() && instance.service.local().is_some_and(|it| it.start.says_where_to_listen())
     }
 
     /// The address that services listen on: the value of the placeholder `LISTEN`.
