@@ -31,6 +31,9 @@ function patch(it, node) {
 function fill(parent, nodes) {
   const keyed = new Map();
   for (const it of parent.childNodes) if (it.__key != null) keyed.set(it.__key, it);
+  // First, so that what was behind them need not be moved: a browser takes the focus from what is moved.
+  const stay = new Set(nodes.map((node) => node.props?.key));
+  for (const [key, it] of keyed) if (!stay.has(key)) it.remove();
   nodes.forEach((node, at) => {
     const here = parent.childNodes[at];
     const wanted = typeof node === "object" && node.props.key != null ? keyed.get(node.props.key) : here;
@@ -123,7 +126,7 @@ const items = (title, all, orders) => {
   if (all.length === 0) return null;
   return h("section", { class: "card", key: title, "aria-label": title }, h("h2", {}, title, h("span", {}, on.length ? healthy(on) : "")),
     on.length ? h("ul", { class: "rows" }, on.map((it) => item(it, orders))) : h("p", { class: "empty" }, "None is configured."),
-    off.length ? h("details", {}, h("summary", {}, `${off.length} not configured`), h("ul", { class: "rows" }, off.map((it) => item(it, false)))) : null);
+    off.length ? h("details", { key: "off" }, h("summary", {}, `${off.length} not configured`), h("ul", { class: "rows" }, off.map((it) => item(it, false)))) : null);
 };
 
 const happened = [];
@@ -170,6 +173,12 @@ const fleet = (it) => {
 let shown = null;
 function draw() {
   if (!shown) return;
+  const focused = document.activeElement;
+  put();
+  // Others have changed places with it.
+  if (focused && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+}
+function put() {
   if (shown.kind === "status") {
     const it = shown.data.machine;
     $("title").textContent = it.id;
@@ -193,10 +202,14 @@ const link = (state, text) => { $("link").dataset.link = state; if ($("link").te
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const headers = () => { const token = sessionStorage.getItem("token"); return token ? { Authorization: `Bearer ${token}` } : {}; };
 
+// What a dialog is closed with. The browser tells that it was closed with its next frame: who opens it again before that has
+// the answer of the time before, and an event that finds it open is not of this one.
 function modal(dialog) {
+  if (dialog.__answer) dialog.__answer();
   return new Promise((done) => {
+    dialog.__answer = () => { dialog.__answer = null; done(dialog.returnValue); };
+    dialog.onclose = () => { if (!dialog.open && dialog.__answer) dialog.__answer(); };
     dialog.returnValue = "";
-    dialog.addEventListener("close", () => done(dialog.returnValue), { once: true });
     dialog.showModal();
   });
 }

@@ -236,6 +236,42 @@ async fn a_restart_asks_first_and_a_log_is_read_live_with_the_keyboard_alone() {
 }
 
 #[tokio::test]
+async fn a_restart_that_is_asked_for_again_at_once_is_ordered_and_the_first_is_not() {
+    let place = Place::new(machine());
+    let url = format!("http://{}/", place.server.address());
+    let Some(mut browser) = Browser::open(&url, 1100, 800).await else { return };
+    browser.until("!!document.querySelector('[aria-label=\"Restart comfyui-gpu0\"]')").await;
+    // The browser tells that a dialog was closed with its next frame, which a quick hand or a slow machine does not wait for.
+    let again = "const press = (it) => document.querySelector(`[aria-label=\"Restart ${it}\"]`).click();
+        press('comfyui-gpu1'); document.getElementById('ask').close(); press('comfyui-gpu0');
+        new Promise((it) => requestAnimationFrame(() => setTimeout(it, 50)))";
+    browser.eval(again).await;
+    browser.eval("document.querySelector('#ask [value=yes]').click()").await;
+    browser.until("document.getElementById('told').innerText.includes('is being restarted')").await;
+    assert_eq!(*place.hands.orders.lock().unwrap(), ["restart comfyui-gpu0"]);
+}
+
+#[tokio::test]
+async fn the_focus_stays_where_it_is_while_others_come_and_go() {
+    let place = Place::new(machine());
+    let url = format!("http://{}/", place.server.address());
+    let Some(mut browser) = Browser::open(&url, 1100, 800).await else { return };
+    let button = "document.querySelector('[aria-label=\"Restart comfyui-gpu1\"]')";
+    browser.until(&format!("!!{button}")).await;
+    browser.eval(&format!("window.button = {button}; button.focus()")).await;
+    let mut less = machine();
+    less.services.remove(0);
+    let mut turned = machine();
+    turned.services.swap(0, 1);
+    for (facts, first) in [(less, "comfyui-gpu1"), (machine(), "comfyui-gpu0"), (turned, "comfyui-gpu1")] {
+        place.board.publish(facts);
+        let shown = format!("document.querySelector('[aria-label=Services] li').id === 'item-{first}'");
+        browser.until(&shown).await;
+        assert_eq!(browser.eval("document.activeElement === button").await, true, "{first} is the first");
+    }
+}
+
+#[tokio::test]
 async fn the_page_comes_back_by_itself_when_the_server_does() {
     let place = Place::new(machine());
     let address = place.server.address();
