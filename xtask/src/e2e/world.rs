@@ -31,26 +31,24 @@ pub(super) struct World {
 impl World {
     /// Builds the binary and starts Redis; says where it comes from.
     pub(super) async fn begin(args: &Args) -> Result<Self, String> {
+        let engine = image::engine().await;
+        let in_container = in_container(args.redis, args.redis_image.as_deref(), engine.as_ref().map(drop))?;
         let roster = match &args.roster {
             Some(it) => it.canonicalize().map_err(|error| format!("{}: {error}", it.display()))?,
             None => image::released()?,
         };
         let folder = tempfile::Builder::new().prefix("roster-e2e-").tempdir();
         let folder = folder.map_err(|error| format!("a folder for projects: {error}"))?;
-        let engine = image::engine().await;
         let base_image = match (&args.base_image, &engine) {
             (None, Ok(docker)) => image::local_base(docker).await,
             (given, _) => given.clone(),
         };
-        let no_engine = engine.as_ref().err().cloned();
-        let redis = match (args.redis, engine) {
-            (From::Server, _) | (From::Auto, Err(_)) => redis::Redis::server(folder.path())?,
-            (From::Docker, Err(error)) => return Err(error),
-            (From::Docker | From::Auto, Ok(_)) => {
-                let image = match &args.redis_image {
-                    Some(image) => image.clone(),
-                    None => image::built("redis", None, base_image.as_deref(), &roster).await?,
-                };
+        let no_engine = engine.err();
+        let redis = match &args.redis_image {
+            _ if !in_container => redis::Redis::server(folder.path())?,
+            Some(image) => redis::Redis::container(image).await?,
+            None => {
+                let image = image::built("redis", None, base_image.as_deref(), &roster).await?;
                 redis::Redis::container(&image).await?
             }
         };
@@ -95,6 +93,18 @@ impl World {
     }
 }
 
+/// Whether Redis is to be a container. Who asks for one, or names its image, means no other server.
+fn in_container(from: From, image: Option<&str>, engine: Result<(), &String>) -> Result<bool, String> {
+    match (from, image, engine) {
+        (From::Server, Some(_), _) => {
+            Err("--redis-image is the image of a container: leave it out, or --redis server".to_owned())
+        }
+        (From::Server, None, _) | (From::Auto, None, Err(_)) => Ok(false),
+        (From::Docker, _, Err(why)) | (From::Auto, Some(_), Err(why)) => Err(why.clone()),
+        (From::Docker | From::Auto, _, Ok(())) => Ok(true),
+    }
+}
+
 /// Does it, unless someone types Ctrl-C; then all that was started is dropped, and so ended.
 pub(super) async fn interruptible<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     tokio::select! {
@@ -122,5 +132,36 @@ pub(super) async fn until<T>(
             return Err(format!("not within {} s: {what}", patience.as_secs()));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{From, in_container};
+
+    #[test]
+    fn who_names_an_image_of_redis_gets_no_other_server() {
+        let (engine, none) = (Ok(()), "no Docker engine answers".to_owned());
+        let image = Some("redis:8");
+        for (from, image, engine, expected) in [
+            (From::Auto, None, engine, Ok(true)),
+            (From::Auto, image, engine, Ok(true)),
+            (From::Auto, None, Err(&none), Ok(false)),
+            (From::Auto, image, Err(&none), Err("no Docker engine answers")),
+            (From::Docker, None, Err(&none), Err("no Docker engine answers")),
+            (From::Server, None, engine, Ok(false)),
+            (
+                From::Server,
+                image,
+                engine,
+                Err("--redis-image is the image of a container: leave it out, or --redis server"),
+            ),
+        ] {
+            assert_eq!(
+                in_container(from, image, engine),
+                expected.map_err(str::to_owned),
+                "{from:?} {image:?}"
+            );
+        }
     }
 }
