@@ -22,7 +22,7 @@ use super::{
     project::Project,
     queue::Queue,
     redis::Redis,
-    world::{FIRST_PORT, interruptible},
+    world::{first_port, free_ports, interruptible},
 };
 use crate::image;
 
@@ -66,9 +66,10 @@ async fn act(roster: &Path, folder: &Path, faults: u32, rng: fastrand::Rng) -> R
     redis.ready().await?;
     let queue = Arc::new(Queue::fresh(&redis.url(0)).await?);
     let mut machines = Vec::new();
-    for (place, name) in (0_u16..).zip(MACHINES) {
+    let ports = first_port();
+    for name in MACHINES {
         let proxy = Proxy::start(redis.port()).await?;
-        let mut project = Project::new(roster, &folder.join(name), FIRST_PORT + 100 * place)?;
+        let mut project = Project::new(roster, &folder.join(name), free_ports(&ports)?)?;
         project.set("MACHINE_ID", name);
         project.set("REDIS_URL", format!("redis://127.0.0.1:{}/0", proxy.port));
         let machine = project.boot("simulation --spec simulation:4").await?;

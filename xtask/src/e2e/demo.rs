@@ -17,7 +17,7 @@ use super::{
     project::{Project, cards},
     queue::Queue,
     redis::Redis,
-    world::{FIRST_PORT, interruptible, until},
+    world::{first_port, free_ports, interruptible, until},
 };
 use crate::{
     image,
@@ -54,7 +54,7 @@ async fn show(roster: &Path, keep: bool) -> Result<(), String> {
     println!("{}", redis.words());
 
     let roster: PathBuf = roster.canonicalize().map_err(|error| format!("{}: {error}", roster.display()))?;
-    let mut project = Project::new(&roster, &folder.path().join("demo"), FIRST_PORT)?;
+    let mut project = Project::new(&roster, &folder.path().join("demo"), free_ports(&first_port())?)?;
     project.set("REDIS_URL", redis.url(0));
     project.write("cards.json", &cards(2))?;
     let plan = "simulation --spec render:2,simulation:4 --inventory cards.json";

@@ -16,6 +16,9 @@ use super::{project::Project, world::until};
 /// How long a machine may take to come up, or to go down.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How much is told of what a machine said that ended too soon.
+const LINES: usize = 10;
+
 /// A running machine; killed when dropped.
 pub(super) struct Machine {
     child: Child,
@@ -40,7 +43,10 @@ impl Machine {
         let child = &mut self.child;
         until("the machine is ready", PATIENCE, async || {
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(format!("roster run ended with {status}; see {}", log.display()));
+                let said = crate::workspace::read(&log)?;
+                let last: Vec<_> = said.lines().rev().take(LINES).collect();
+                let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+                return Err(format!("roster run ended with {status}; the last that it said:\n{last}"));
             }
             let answer = http.get(format!("{address}/ready")).send().await;
             Ok(answer.ok().filter(|it| it.status().is_success()).map(|_| ()))

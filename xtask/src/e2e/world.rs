@@ -1,6 +1,7 @@
 //! What scenarios share: the binary, Redis, and a folder for projects.
 
 use std::{
+    net::TcpListener,
     path::PathBuf,
     sync::atomic::{AtomicU8, AtomicU16, Ordering},
     time::{Duration, Instant},
@@ -11,8 +12,12 @@ use crate::image;
 
 /// The databases of a Redis with its usual settings.
 const DATABASES: u8 = 16;
-/// The first port that scenarios give out; each project takes a hundred.
-pub(super) const FIRST_PORT: u16 = 21_000;
+/// How many ports a project may use.
+const PORTS: u16 = 100;
+/// Where they are looked for: below those that the system gives to connections.
+const FIRST_PORT: u16 = 21_000;
+/// Where no more are looked for.
+const LAST_PORT: u16 = 32_000;
 
 /// What scenarios share.
 pub(super) struct World {
@@ -62,7 +67,7 @@ impl World {
             folder,
             keep: args.keep,
             databases: AtomicU8::new(0),
-            ports: AtomicU16::new(FIRST_PORT),
+            ports: first_port(),
         })
     }
 
@@ -79,7 +84,7 @@ impl World {
 
     /// A new project with ports of its own; its Redis is as its profile says.
     pub(super) fn bare_project(&self, name: &str) -> Result<Project, String> {
-        let ports = self.ports.fetch_add(100, Ordering::Relaxed);
+        let ports = free_ports(&self.ports)?;
         Project::new(&self.roster, &self.folder.path().join(name), ports)
     }
 
@@ -102,6 +107,25 @@ fn in_container(from: From, image: Option<&str>, engine: Result<(), &String>) ->
         (From::Server, None, _) | (From::Auto, None, Err(_)) => Ok(false),
         (From::Docker, _, Err(why)) | (From::Auto, Some(_), Err(why)) => Err(why.clone()),
         (From::Docker | From::Auto, _, Ok(())) => Ok(true),
+    }
+}
+
+/// Where the ports of the first project are looked for.
+pub(super) fn first_port() -> AtomicU16 {
+    AtomicU16::new(FIRST_PORT)
+}
+
+/// The first of as many ports in a row as a project may use, none of which anybody has; another machine may be running
+/// here. They are looked for from `next` on, which moves behind them.
+pub(super) fn free_ports(next: &AtomicU16) -> Result<u16, String> {
+    loop {
+        let first = next.fetch_add(PORTS, Ordering::Relaxed);
+        if first > LAST_PORT {
+            return Err(format!("there are no {PORTS} free ports in a row from {FIRST_PORT} to {LAST_PORT}"));
+        }
+        if (first..first + PORTS).all(|it| TcpListener::bind(("127.0.0.1", it)).is_ok()) {
+            return Ok(first);
+        }
     }
 }
 
@@ -137,7 +161,24 @@ pub(super) async fn until<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::{From, in_container};
+    use std::{
+        net::TcpListener,
+        sync::atomic::{AtomicU16, Ordering},
+    };
+
+    use super::{FIRST_PORT, From, LAST_PORT, PORTS, free_ports, in_container};
+
+    #[test]
+    fn a_project_is_given_no_ports_that_somebody_has() {
+        let next = AtomicU16::new(FIRST_PORT);
+        let first = free_ports(&next).unwrap();
+        let taken = TcpListener::bind(("127.0.0.1", first + PORTS / 2)).unwrap();
+        next.store(first, Ordering::Relaxed);
+        assert!(free_ports(&next).unwrap() >= first + PORTS);
+        drop(taken);
+        next.store(LAST_PORT + 1, Ordering::Relaxed);
+        assert!(free_ports(&next).unwrap_err().contains("no 100 free ports"));
+    }
 
     #[test]
     fn who_names_an_image_of_redis_gets_no_other_server() {
