@@ -23,6 +23,13 @@ pub(super) async fn drain(world: Arc<World>) -> Seen {
     for id in &short {
         queue.running(id).await?;
     }
+    // What a worker has not heard of yet when it is asked to end, it gives back at once.
+    until("every worker is at its job", Duration::from_secs(10), async || {
+        let all = machine.get("/services").await?;
+        let at_work = |it: &Vec<Value>| it.iter().all(|it| it["job"].is_object());
+        Ok(all["workers"].as_array().filter(|it| at_work(it)).map(|_| ()))
+    })
+    .await?;
     let behind = (0..8).map(|_| Queue::job("simulation", json!({ "duration_ms": 100 })));
     let behind = queue.submit(behind.collect::<Result<_, _>>()?).await?;
     machine.signal(Signal::TERM)?;
