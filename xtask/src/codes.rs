@@ -7,6 +7,8 @@ use spec::notes::Code;
 mod broker;
 #[path = "../../crates/health/src/codes.rs"]
 mod health;
+#[path = "../../crates/importer/src/codes.rs"]
+mod importer;
 #[path = "../../crates/installer/src/codes.rs"]
 mod installer;
 #[path = "../../crates/machine/src/codes.rs"]
@@ -18,4 +20,4 @@ mod worker;
 
 /// All of them.
 pub(crate) const RUNTIME: &[&[Code]] =
-    &[broker::ALL, health::ALL, installer::ALL, machine::ALL, supervisor::ALL, worker::ALL];
+    &[broker::ALL, health::ALL, importer::ALL, installer::ALL, machine::ALL, supervisor::ALL, worker::ALL];

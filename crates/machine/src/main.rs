@@ -10,6 +10,7 @@ mod codes;
 mod config;
 mod doctor;
 mod fleet;
+mod import;
 mod install;
 mod job;
 mod log;
@@ -37,6 +38,9 @@ enum Verb {
     /// Install the services that run here: sources, Python environments, models
     #[command(subcommand)]
     Install(install::Verb),
+    /// Make profiles of the env files, ecosystem or compose file of a PM2 machine, and say what could not be carried over
+    #[command(subcommand)]
+    Import(import::Verb),
     /// Submit jobs to a queue, follow them, and look after the queue
     #[command(after_help = EXIT_CODES)]
     Job(job::Args),
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         }
         Verb::Fleet(verb) => fleet::run(verb),
         Verb::Install(verb) => install::run(&verb),
+        Verb::Import(verb) => import::run(&verb),
         Verb::Job(args) => job::run(&args),
         Verb::Monitor(it) => monitor::run(it),
         Verb::Run(it) => run::run(&it),

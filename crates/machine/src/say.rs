@@ -14,6 +14,7 @@ pub(crate) const CODES: &[&[Code]] = &[
     broker::codes::ALL,
     crate::codes::ALL,
     health::codes::ALL,
+    importer::codes::ALL,
     installer::codes::ALL,
     supervisor::codes::ALL,
     worker::codes::ALL,

@@ -39,6 +39,7 @@ mod verbs;
 mod world;
 
 pub use answer::{Answer, Look, Reply, Told};
+pub use layout::{Layout, LayoutError};
 pub use redact::Redactor;
 pub use report::FindingDocument;
 pub use run::run;

@@ -132,7 +132,11 @@ fn the_pages_are_accepted_by_mandoc() {
     let mut pages: Vec<_> =
         fs::read_dir(project.path("pages")).unwrap().map(|it| it.unwrap().path()).collect();
     pages.sort();
-    assert_eq!(pages.len(), 45, "one for each verb, one for each of `job` and `install`, and the main one");
+    assert_eq!(
+        pages.len(),
+        49,
+        "one for each verb, one for each of `job`, `install` and `import`, and the main one"
+    );
     assert!(project.path("pages/roster-job-submit.1").is_file());
     assert_eq!(told(&project.run("man")).0, fs::read_to_string(project.path("pages/roster.1")).unwrap());
     let main = fs::read_to_string(project.path("pages/roster.1")).unwrap();

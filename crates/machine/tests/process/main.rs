@@ -5,6 +5,7 @@
 
 mod command_line;
 mod fleet;
+mod import;
 mod install;
 mod job;
 mod killed;

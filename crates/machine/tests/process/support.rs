@@ -25,6 +25,13 @@ impl Project {
         self.root().join(path)
     }
 
+    /// Writes a file below the root.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("the folder can be made");
+        fs::write(path, text).expect("the file can be written");
+    }
+
     /// The program with an environment of its own.
     pub fn roster(&self, line: &str) -> Command {
         self.started_by(Command::new(env!("CARGO_BIN_EXE_roster")), line)
