@@ -12,6 +12,7 @@ pub const ALL: &[Code] = &[
     NO_WORKER,
     NODE,
     IN_THE_WAY,
+    MANY_MACHINES,
     OPEN,
     DECIDED,
     UNNEEDED,
@@ -119,6 +120,17 @@ pub const IN_THE_WAY: Code = Code {
 A proposal is written whole or not at all, and replaces nothing that says something else.
 Breaks it: a second `import --out .` under the same name, after the first profile was edited.
 Mend it: say another `--name`, or `--force` to replace what is there.",
+};
+
+/// A roster is of one machine.
+pub const MANY_MACHINES: Code = Code {
+    id: "IMP009",
+    title: "one roster is said for several machines",
+    exit: Exit::Error,
+    explanation: "\
+A compose file may hold several machines, each with a roster of its own. `--spec` replaces the roster of one.
+Breaks it: `import compose docker-compose.yml --spec comfyui:2` where two services have workers.
+Mend it: say which one is meant, `--service gpu-box`, and import each by itself.",
 };
 
 /// Everything is decided.
@@ -270,6 +282,6 @@ pub const UNWRITABLE: Code = Code {
     explanation: "\
 Env files are read alike by Docker Compose, `sh`, Node and Roster, and a few values have no form in which all of them agree; see
 DOTENV001 to DOTENV003.
-Example: a secret with a carriage return.
-Write it into the secrets file by hand, in double quotes with escapes, or change the secret.",
+Example: `{\"say\": \"it's\"}` as a setting. A secret has a file that Roster alone reads, so only a NUL is too much for it.
+Write it in another form, `{\"say\": \"it\\u0027s\"}`, or declare the variable as a secret in the mapping.",
 };

@@ -27,6 +27,7 @@ const ECOSYSTEM: &str = "ROSTER_ECOSYSTEM";
 pub(crate) fn read(
     source: &SourceText,
     files: &dyn Files,
+    only: Option<&str>,
     offer: &Offer,
     report: &mut Report,
     findings: &mut Vec<Finding>,
@@ -59,11 +60,18 @@ pub(crate) fn read(
     let mut others = Vec::new();
     for service in services {
         let layers = variables::layers(&mut reader, service, &beside);
-        if is_machine(&layers) {
-            drafts.push(reader.machine(service, layers));
-        } else {
+        if !is_machine(&layers) {
             others.push(service);
+        } else if only.is_none_or(|it| it == service.key) {
+            drafts.push(reader.machine(service, layers));
         }
+    }
+    if let Some(name) = only.filter(|_| drafts.is_empty()) {
+        reader.findings.push(form(
+            &root.place,
+            format!("the service `{name}`"),
+            "one of the file that has a roster",
+        ));
     }
     if drafts.is_empty() && reader.findings.is_empty() {
         let fault = ImportFault::NoWorker { profile: source.name().to_owned() };
@@ -82,6 +90,13 @@ struct Reader<'a> {
     offer: &'a Offer,
     report: &'a mut Report,
     findings: &'a mut Vec<Finding>,
+}
+
+/// A Redis, by its name or image.
+fn is_redis(service: &Member) -> bool {
+    let image = service.value.get("image").and_then(Node::scalar).unwrap_or_default();
+    let program = image.rsplit('/').next().unwrap_or_default().split([':', '@']).next().unwrap_or_default();
+    service.key == "redis" || ["redis", "valkey"].contains(&program)
 }
 
 /// A service with workers.
@@ -121,15 +136,13 @@ impl Reader<'_> {
     /// A service without workers: Redis, a container beside the machines, or somebody else's.
     fn other(&mut self, service: &Member, drafts: &mut [Draft]) {
         let what = format!("service `{}`", service.key);
-        let image = service.value.get("image").and_then(Node::scalar).unwrap_or_default();
-        let program =
-            image.rsplit('/').next().unwrap_or_default().split([':', '@']).next().unwrap_or_default();
-        if service.key == "redis" || ["redis", "valkey"].contains(&program) {
+        if is_redis(service) {
             for it in drafts {
                 it.redis = Some((service.key.clone(), service.place.clone()));
             }
             return;
         }
+        let image = service.value.get("image").and_then(Node::scalar).unwrap_or_default();
         match fields::additional(service, &image) {
             Ok(document) => {
                 self.report.renamed(what, "`docker.additional_services`", "", &service.place);

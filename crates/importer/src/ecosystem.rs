@@ -4,6 +4,7 @@ mod app;
 mod fields;
 mod ports;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use spec::grammar::{Count, MAX_COUNT};
@@ -46,11 +47,15 @@ pub(crate) fn read(
     };
     let before = findings.len();
     let mut apps: Vec<App<'_>> = Vec::new();
+    let mut names: BTreeMap<String, Place> = BTreeMap::new();
     for node in nodes {
         match App::read(node, offer) {
             Ok(app) => {
-                if let Some(first) = apps.iter().find(|it| it.name == app.name) {
-                    let first_line = first.place.line_column().0;
+                // Of what runs, each instance is listed under the name of all.
+                if !app.running
+                    && let Some(first) = names.insert(app.name.clone(), app.place.clone())
+                {
+                    let first_line = first.line_column().0;
                     let fault = ImportFault::Twice { key: app.name.clone(), first_line };
                     findings.push(Finding::error(Located::at(app.place.clone(), fault)));
                 }

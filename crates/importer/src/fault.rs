@@ -81,6 +81,12 @@ pub enum ImportFault {
         /// Its path.
         path: String,
     },
+    /// One roster for several machines.
+    #[error("one roster is said for {count} machines")]
+    ManyMachines {
+        /// How many.
+        count: usize,
+    },
     /// Something is left to decide.
     #[error("{count} thing{} of the old files {} left to decide", if *count == 1 { "" } else { "s" }, if *count == 1 { "is" } else { "are" })]
     Open {
@@ -102,6 +108,7 @@ impl Fault for ImportFault {
             Self::NoWorker { .. } => codes::NO_WORKER,
             Self::Node { .. } => codes::NODE,
             Self::InTheWay { .. } => codes::IN_THE_WAY,
+            Self::ManyMachines { .. } => codes::MANY_MACHINES,
             Self::Open { .. } => codes::OPEN,
         }
     }
@@ -122,6 +129,7 @@ impl Fault for ImportFault {
             }
             Self::Node { .. } => "on the old machine, type `pm2 jlist > apps.json` and import that file",
             Self::InTheWay { .. } => "say another `--name`, or `--force` to replace it",
+            Self::ManyMachines { .. } => "say which one with `--service NAME`",
             Self::Open { .. } => {
                 "see `to decide` for what to do with each; `--allow-gaps` goes on without them"
             }

@@ -57,6 +57,8 @@ pub struct Wishes {
     pub name: Option<ProfileName>,
     /// The roster, instead of what the files say.
     pub roster: Option<SourceText>,
+    /// The only machine of a compose file that is meant, by the name of its service.
+    pub service: Option<String>,
     /// The memory of each GPU in MiB, for the profile's `hardware`.
     pub gpus: Option<Vec<NonZeroU32>>,
 }
@@ -105,7 +107,7 @@ pub fn compose(
     offer: &Offer,
 ) -> Result<Import, Vec<Finding>> {
     let (mut report, mut findings) = (Report::default(), Vec::new());
-    let drafts = compose::read(file, files, offer, &mut report, &mut findings);
+    let drafts = compose::read(file, files, wishes.service.as_deref(), offer, &mut report, &mut findings);
     finish(drafts, wishes, offer, report, findings)
 }
 
@@ -118,6 +120,12 @@ fn finish(
     mut findings: Vec<Finding>,
 ) -> Result<Import, Vec<Finding>> {
     let several = drafts.len() > 1;
+    if let Some(wish) = wishes.roster.as_ref().filter(|_| several) {
+        findings.push(Finding::error(Located::at(
+            wish.whole(),
+            ImportFault::ManyMachines { count: drafts.len() },
+        )));
+    }
     let mut machines: Vec<Machine> = Vec::new();
     for draft in drafts {
         let name = name(&draft, wishes, several);

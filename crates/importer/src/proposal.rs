@@ -176,9 +176,26 @@ fn hardware(settled: &Settled, wishes: &Wishes) -> Option<Hardware> {
 
 fn secrets_file(path: String, profile: &ProfileName, secrets: &BTreeMap<EnvKey, String>) -> File {
     let head = format!("# Secrets of the profile {profile}. Git ignores this file.\n");
-    // Values that no env file can hold were left to decide.
-    let text = dotenv::write(secrets.iter().map(|(key, value)| (key, value.as_str()))).unwrap_or_default();
+    let line = |(key, value): (&EnvKey, &String)| {
+        let value = dotenv::encode(value).unwrap_or_else(|_| escaped(value).into());
+        format!("{key}={value}\n")
+    };
+    let text: String = secrets.iter().map(line).collect();
     let mut shown = head.clone();
     shown.extend(secrets.keys().flat_map(|it| [it.as_str(), "=[redacted]\n"]));
     File { path, shown, text: Secret::new(head + &text), private: true }
+}
+
+/// A value in double quotes, as Roster's reader of env files undoes them; other readers might not.
+fn escaped(value: &str) -> String {
+    let mut text = String::from('"');
+    for it in value.chars() {
+        match it {
+            '\n' => text += "\\n",
+            '\r' => text += "\\r",
+            '"' | '\\' | '$' => text.extend(['\\', it]),
+            _ => text.push(it),
+        }
+    }
+    text + "\""
 }

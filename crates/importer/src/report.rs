@@ -39,10 +39,10 @@ pub struct Item {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
     /// The reason, in a few words; empty for what is carried over.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
     /// What to do; empty when nothing is.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fix: String,
     /// Where it stands; the first few, when it stands in many places.
     pub places: Vec<Where>,
@@ -141,9 +141,7 @@ impl Report {
     ) {
         let key = (outcome, code, what, to.clone(), why.clone());
         let draft = self.items.entry(key).or_insert_with(|| Draft { to, why, fix, places: Vec::new() });
-        if !draft.places.contains(place) {
-            draft.places.push(place.clone());
-        }
+        draft.places.push(place.clone());
     }
 
     /// The items, by outcome and code, then by name.

@@ -51,6 +51,9 @@ pub(crate) fn settle(
     let before = findings.len();
     let said = by_variables(draft, report, findings);
     let from_variables = said.map(|(key, said)| (key, entries(&said, findings), said.place));
+    if let (Some(_), Some((key, _, place))) = (wish, &from_variables) {
+        report.dropped(codes::DECIDED, format!("`{key}`"), "`--spec` says the roster", place);
+    }
     let started = (!draft.workers.is_empty()).then(|| of_workers(&draft.workers, offer, report));
     let wanted = match (wish, started, from_variables) {
         (Some(wish), _, _) => of_entries(&parse(&wish.at(0..wish.text().len()), findings), offer, report),
@@ -67,7 +70,10 @@ pub(crate) fn settle(
             started
         }
         (None, Some(started), None) => started,
-        (None, None, Some((_, entries, _))) => of_entries(&entries, offer, report),
+        (None, None, Some((key, entries, place))) => {
+            report.renamed(format!("`{key}`"), "the profile's `workers`", "", &place);
+            of_entries(&entries, offer, report)
+        }
         (None, None, None) => Vec::new(),
     };
     if wanted.is_empty() && findings.len() == before {

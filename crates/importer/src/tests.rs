@@ -8,6 +8,9 @@ use spec::source::SourceText;
 use crate::testing::offer;
 use crate::{Files, Import, ImportDocument, Outcome, Wishes, compose, ecosystem, env, render};
 
+mod apps;
+mod oracle;
+
 /// What every secret of the old files holds.
 const CANARY: &str = "canary";
 
@@ -43,7 +46,12 @@ fn shown(import: &Import) -> String {
 fn check(story: &Path, import: &Import) {
     let path = story.join("expected.txt");
     let is = shown(import);
-    let document = serde_json::to_string(&ImportDocument::of(import, None)).unwrap();
+    let document = serde_json::to_value(ImportDocument::of(import, None)).unwrap();
+    let schema = spec::document::schema::<ImportDocument>("");
+    let faults: Vec<_> =
+        jsonschema::draft7::new(&schema).unwrap().iter_errors(&document).map(|it| it.to_string()).collect();
+    assert!(faults.is_empty(), "{faults:?}");
+    let document = document.to_string();
     assert!(!is.contains(CANARY) && !document.contains(CANARY) && !format!("{import:?}").contains(CANARY));
     if std::env::var_os("ROSTER_WRITE").is_some() {
         std::fs::write(&path, &is).unwrap();
@@ -86,6 +94,21 @@ fn each_service_of_a_compose_file_that_has_a_roster_becomes_a_profile() {
     let file = source(&story, "docker-compose.yml");
     let import = compose(&file, &Beside(story.clone()), &Wishes::default(), &offer()).unwrap();
     check(&story, &import);
+    // Each by itself, and a roster is of one machine.
+    let import = |service: Option<&str>, roster: Option<&str>| {
+        let wishes = Wishes {
+            service: service.map(str::to_owned),
+            roster: roster.map(|it| SourceText::open("--spec", it)),
+            ..Wishes::default()
+        };
+        let told = compose(&file, &Beside(story.clone()), &wishes, &offer());
+        told.map(|it| {
+            it.machines.iter().map(|it| format!("{} {}", it.profile, it.roster)).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(import(Some("api-box"), Some("openai:9")).unwrap(), ["api-box openai:9"]);
+    assert_eq!(import(None, Some("openai:9")).unwrap_err()[0].code.id, "IMP009");
+    assert_eq!(import(Some("api"), None).unwrap_err()[0].code.id, "IMP005");
 }
 
 #[test]
@@ -94,6 +117,7 @@ fn what_is_said_on_the_command_line_wins() {
     let wishes = Wishes {
         name: Some("mine".parse().unwrap()),
         roster: Some(SourceText::open("--spec", "comfyui:3")),
+        service: None,
         gpus: Some(vec![49_152.try_into().unwrap()]),
     };
     let import = env(&[file], &wishes, &offer()).unwrap();

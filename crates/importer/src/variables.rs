@@ -5,7 +5,7 @@ mod hardware;
 use std::collections::BTreeMap;
 
 use spec::dotenv;
-use spec::ids::{EnvKey, WorkerName};
+use spec::ids::{EnvKey, MachineId, WorkerName};
 use spec::notes::{Code, Fault as _};
 use spec::source::Place;
 
@@ -179,12 +179,21 @@ fn one(
     if ours.as_str() == "REDIS_URL" && redis(draft, candidates, settled, report) {
         return;
     }
+    if let Some(expected) = unfit(ours, &first.value).filter(|_| first.form != Form::Template) {
+        for (key, _, said) in candidates {
+            let why = format!("here it is {expected}");
+            report.decide(codes::SETTING, format!("`{key}`"), why, "say another one", &said.place);
+        }
+        return;
+    }
     let value =
         if ours.as_str() == "MACHINE_ID" { without_chance(&first.value) } else { first.value.as_str() };
     let secret = candidates.iter().any(|it| it.1 || it.2.secret || is_secret(it.0, &it.2.value));
     let template = first.form == Form::Template;
+    // A secret is in a file that Roster alone reads, which has a form for all but this.
     if let Err(fault) = dotenv::encode(value)
         && !template
+        && (!secret || fault == dotenv::Unencodable::Nul)
     {
         let what = format!("`{}`", candidates[0].0);
         report.decide(codes::UNWRITABLE, what, fault.to_string(), fault.fix(), &first.place);
@@ -206,6 +215,20 @@ fn one(
         settled.public.insert(ours.clone(), value.to_owned());
     } else {
         settled.public.insert(ours.clone(), spec::template::escape(value));
+    }
+}
+
+/// What has to be there instead, where a value cannot be planned with.
+fn unfit(ours: &EnvKey, value: &str) -> Option<&'static str> {
+    match ours.as_str() {
+        "MACHINE_ID" if value.parse::<MachineId>().is_err() => {
+            Some("a name of letters, digits, _ and -, at most 63")
+        }
+        "MACHINE_WORKSPACE" if !value.starts_with('/') => Some("an absolute path"),
+        name if name.ends_with("_PORT") && !value.parse::<u16>().is_ok_and(|it| it > 0) => {
+            Some("a number from 1 to 65535")
+        }
+        _ => None,
     }
 }
 

@@ -69,7 +69,13 @@ struct Open {
 
 enum Holds {
     Items(Vec<Node>),
-    Members { members: Vec<Member>, merged: Vec<Node>, key: Option<(String, Place)> },
+    Members {
+        members: Vec<Member>,
+        /// The keys, each with the place where it begins.
+        begins: BTreeMap<String, usize>,
+        merged: Vec<Node>,
+        key: Option<(String, Place)>,
+    },
 }
 
 impl Reader<'_> {
@@ -93,7 +99,12 @@ impl Reader<'_> {
             }
             Event::SequenceStart(_, anchor, _) => self.begin(anchor, place, Holds::Items(Vec::new())),
             Event::MappingStart(_, anchor, _) => {
-                let holds = Holds::Members { members: Vec::new(), merged: Vec::new(), key: None };
+                let holds = Holds::Members {
+                    members: Vec::new(),
+                    begins: BTreeMap::new(),
+                    merged: Vec::new(),
+                    key: None,
+                };
                 self.begin(anchor, place, holds)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
@@ -133,9 +144,9 @@ impl Reader<'_> {
         let Open { anchor, place, depth, holds } = self.open.pop()?;
         let value = match holds {
             Holds::Items(items) => Value::List(items),
-            Holds::Members { mut members, merged, .. } => {
+            Holds::Members { mut members, mut begins, merged, .. } => {
                 for node in merged {
-                    self.merge(&mut members, node);
+                    self.merge(&mut members, &mut begins, node);
                 }
                 Value::Map(members)
             }
@@ -144,18 +155,19 @@ impl Reader<'_> {
     }
 
     /// Adds what is not there yet.
-    fn merge(&mut self, members: &mut Vec<Member>, from: Node) {
+    fn merge(&mut self, members: &mut Vec<Member>, begins: &mut BTreeMap<String, usize>, from: Node) {
         match from.value {
             Value::Map(more) => {
                 for it in more {
-                    if members.iter().all(|had| had.key != it.key) {
+                    if !begins.contains_key(&it.key) {
+                        begins.insert(it.key.clone(), it.place.span.start);
                         members.push(it);
                     }
                 }
             }
             Value::List(items) if items.iter().all(|it| matches!(it.value, Value::Map(_))) => {
                 for it in items {
-                    self.merge(members, it);
+                    self.merge(members, begins, it);
                 }
             }
             _ => self.fault(from.place, ImportFault::Merge),
@@ -181,7 +193,7 @@ impl Reader<'_> {
         open.depth = open.depth.max(depth);
         match &mut open.holds {
             Holds::Items(items) => items.push(node),
-            Holds::Members { members, merged, key } => match key.take() {
+            Holds::Members { members, begins, merged, key } => match key.take() {
                 None => {
                     let text = node.scalar();
                     *key = Some((text.clone().unwrap_or_default(), node.place.clone()));
@@ -190,12 +202,15 @@ impl Reader<'_> {
                     }
                 }
                 Some((name, _)) if name == "<<" => merged.push(node),
-                Some((name, place)) => match members.iter().find(|it| it.key == name && !name.is_empty()) {
-                    Some(first) => {
-                        let first_line = first.place.line_column().0;
+                Some((name, place)) => match begins.get(&name) {
+                    Some(&first) if !name.is_empty() => {
+                        let first_line = self.source.at(first..first).line_column().0;
                         self.fault(place, ImportFault::Twice { key: name, first_line });
                     }
-                    None => members.push(Member { key: name, place, value: node }),
+                    _ => {
+                        begins.insert(name.clone(), place.span.start);
+                        members.push(Member { key: name, place, value: node });
+                    }
                 },
             },
         }

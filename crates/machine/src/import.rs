@@ -20,6 +20,9 @@ use spec::source::SourceText;
 
 use crate::say::Common;
 
+/// The most findings that are shown: a file of another kind has one a line.
+const MOST_FINDINGS: usize = 200;
+
 /// What is imported.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -45,6 +48,9 @@ pub(crate) enum Verb {
     Compose {
         /// The file; env files and secrets that it names are read beside it
         file: PathBuf,
+        /// Import this machine of the file, and none of the others
+        #[arg(long, value_name = "NAME")]
+        service: Option<String>,
         #[command(flatten)]
         how: How,
     },
@@ -84,8 +90,12 @@ pub(crate) fn run(verb: &Verb) -> ExitCode {
     let (Verb::Env { how, .. } | Verb::Ecosystem { how, .. } | Verb::Compose { how, .. }) = verb;
     let told = match imported(verb, how) {
         Ok(import) => tell(&import, how),
-        Err(findings) => {
-            let talk = "Nothing was written.\n".to_owned();
+        Err(mut findings) => {
+            let more = findings.len().saturating_sub(MOST_FINDINGS);
+            findings.truncate(MOST_FINDINGS);
+            let mut talk =
+                if more > 0 { format!("{more} more like these are not shown.\n") } else { String::new() };
+            talk += "Nothing was written.\n";
             Told { talk, ..Told::failed(findings, Redactor::default()) }
         }
     };
@@ -96,6 +106,10 @@ fn imported(verb: &Verb, how: &How) -> Result<Import, Vec<Finding>> {
     let wishes = Wishes {
         name: how.name.clone(),
         roster: how.spec.as_ref().map(|it| SourceText::open("--spec", it.as_str())),
+        service: match verb {
+            Verb::Compose { service, .. } => service.clone(),
+            Verb::Env { .. } | Verb::Ecosystem { .. } => None,
+        },
         gpus: how.gpus.map(|it| it.gpus().iter().map(|gpu| gpu.vram_mib).collect()),
     };
     let sources: Result<Vec<SourceText>, Vec<Finding>> = match verb {

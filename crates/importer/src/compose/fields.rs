@@ -181,6 +181,13 @@ pub(super) fn additional(service: &Member, image: &str) -> Result<Json, String> 
         Some(Value::List(_)) => {
             let words: Vec<_> =
                 command.map(Node::texts).unwrap_or_default().into_iter().map(|it| it.0).collect();
+            let tells = |it: &String| {
+                let it = it.to_lowercase();
+                ["pass", "token", "secret", "key=", "://", "$"].iter().any(|sign| it.contains(sign))
+            };
+            if words.iter().any(tells) {
+                return Err("it is no machine, and its command may hold a secret".into());
+            }
             document.insert("command".into(), json!(words));
         }
         Some(_) => return Err("it is no machine, and its command is a text, not a list of words".into()),

@@ -89,10 +89,11 @@ fn ports_that_were_moved_stay_moved() {
         (&plan["services"][0][2]["http"], &plan["services"][1][2]["http"]),
         (&9000.into(), &9001.into())
     );
-    let line = "import compose old/compose/docker-compose.yml --spec comfyui:2,openai:4 --name it --out . --allow-gaps";
+    let line =
+        "import compose old/compose/docker-compose.yml --service gpu-box --name it --out . --allow-gaps";
     assert_eq!(json(&project, line)["exit"], 0);
     // The key is the one value that the old file took from the shell.
-    let mut run = project.roster("env-build it-gpu-box --gpus 2");
+    let mut run = project.roster("env-build it --gpus 2");
     let (_, talk, exit) = told(&run.env("OPENAI_API_KEY", "sk-canary").output().unwrap());
     assert_eq!(exit, Some(0), "{talk}");
     let compose = fs::read_to_string(project.path("docker-compose.yaml")).unwrap();
