@@ -14,7 +14,8 @@
 //! let old = SourceText::guarded(".env.gpu-box", "WORKERS=openai:4\nNODE_ENV=production\n");
 //! let import = importer::env(&[old], &Wishes::default(), &offer).unwrap();
 //! assert_eq!(import.machines[0].roster, "openai:4");
-//! assert_eq!(import.items[1].outcome, Outcome::Dropped);
+//! let node = import.items.iter().find(|it| it.what == "`NODE_ENV`").unwrap();
+//! assert_eq!(node.outcome, Outcome::Dropped);
 //! ```
 
 pub mod codes;

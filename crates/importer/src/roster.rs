@@ -1,7 +1,7 @@
 //! The roster of a machine: from what its file starts, from the variables that say one, or from the command line.
 
 use spec::grammar::{self, Count, Entry};
-use spec::ids::WorkerName;
+use spec::ids::{EnvKey, WorkerName};
 use spec::notes::{Finding, Located, did_you_mean, errors};
 use spec::source::{Place, SourceText};
 
@@ -49,15 +49,29 @@ pub(crate) fn settle(
     findings: &mut Vec<Finding>,
 ) -> Vec<Wanted> {
     let before = findings.len();
+    let wanted = match wish {
+        Some(wish) => {
+            for (key, said) in variables(draft) {
+                report.dropped(codes::DECIDED, format!("`{key}`"), "`--spec` says the roster", &said.place);
+            }
+            of_entries(&parse(&wish.at(0..wish.text().len()), findings), offer, report)
+        }
+        None => of_files(draft, offer, report, findings),
+    };
+    if wanted.is_empty() && findings.len() == before {
+        let fault = ImportFault::NoWorker { profile: profile.to_owned() };
+        findings.push(Finding::error(Located::at(draft.place.clone(), fault)));
+    }
+    wanted
+}
+
+/// What the files start, held against what their variables say.
+fn of_files(draft: &Draft, offer: &Offer, report: &mut Report, findings: &mut Vec<Finding>) -> Vec<Wanted> {
     let said = by_variables(draft, report, findings);
     let from_variables = said.map(|(key, said)| (key, entries(&said, findings), said.place));
-    if let (Some(_), Some((key, _, place))) = (wish, &from_variables) {
-        report.dropped(codes::DECIDED, format!("`{key}`"), "`--spec` says the roster", place);
-    }
     let started = (!draft.workers.is_empty()).then(|| of_workers(&draft.workers, offer, report));
-    let wanted = match (wish, started, from_variables) {
-        (Some(wish), _, _) => of_entries(&parse(&wish.at(0..wish.text().len()), findings), offer, report),
-        (None, Some(started), Some((key, entries, place))) => {
+    match (started, from_variables) {
+        (Some(started), Some((key, entries, place))) => {
             let mut unheard = Report::default();
             let said = of_entries(&entries, offer, &mut unheard);
             if same(&started, &said) {
@@ -69,27 +83,27 @@ pub(crate) fn settle(
             }
             started
         }
-        (None, Some(started), None) => started,
-        (None, None, Some((key, entries, place))) => {
+        (Some(started), None) => started,
+        (None, Some((key, entries, place))) => {
             report.renamed(format!("`{key}`"), "the profile's `workers`", "", &place);
             of_entries(&entries, offer, report)
         }
-        (None, None, None) => Vec::new(),
-    };
-    if wanted.is_empty() && findings.len() == before {
-        let fault = ImportFault::NoWorker { profile: profile.to_owned() };
-        findings.push(Finding::error(Located::at(draft.place.clone(), fault)));
+        (None, None) => Vec::new(),
     }
-    wanted
+}
+
+/// The variables that say a roster, each with every text of it.
+fn variables(draft: &Draft) -> impl Iterator<Item = (&EnvKey, &Said)> {
+    let is_roster = |name: &str| names::find(name).is_some_and(|it| it.fate == Fate::Roster);
+    let all = draft.said.iter().filter(move |(key, _)| is_roster(key.as_str()));
+    all.flat_map(|(key, said)| said.iter().map(move |it| (key, it))).filter(|(_, it)| !it.value.is_empty())
 }
 
 /// The variable that says the roster, and what it says.
 fn by_variables(draft: &Draft, report: &mut Report, findings: &mut Vec<Finding>) -> Option<(String, Said)> {
-    let is_roster = |name: &str| names::find(name).is_some_and(|it| it.fate == Fate::Roster);
-    let all = draft.said.iter().filter(|(key, _)| is_roster(key.as_str()));
-    let mut all = all.flat_map(|(key, said)| said.iter().map(move |it| (key.to_string(), it)));
-    let (key, first) = all.by_ref().find(|(_, it)| !it.value.is_empty())?;
-    for (other, it) in all.filter(|(_, it)| !it.value.is_empty()) {
+    let mut all = variables(draft);
+    let (key, first) = all.next()?;
+    for (other, it) in all {
         let mut quiet = Vec::new();
         let (one, two) = (entries(first, findings), entries(it, &mut quiet));
         let plain = |entries: &[Entry]| entries.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -100,7 +114,7 @@ fn by_variables(draft: &Draft, report: &mut Report, findings: &mut Vec<Finding>)
             report.carried(format!("`{other}`"), &it.place);
         }
     }
-    Some((key, first.clone()))
+    Some((key.to_string(), first.clone()))
 }
 
 fn entries(said: &Said, findings: &mut Vec<Finding>) -> Vec<Entry> {
@@ -108,7 +122,7 @@ fn entries(said: &Said, findings: &mut Vec<Finding>) -> Vec<Entry> {
         return parse(&said.place.inner(at..at + said.value.len()), findings);
     }
     // It was written with escapes or references.
-    let source = SourceText::open(said.place.source.name(), said.value.as_str());
+    let source = SourceText::guarded(said.place.source.name(), said.value.as_str());
     parse(&source.at(0..said.value.len()), findings)
 }
 

@@ -1,6 +1,7 @@
 //! The variables of a machine: each goes into the profile, into the secrets file, or into the report.
 
 mod hardware;
+mod redis;
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,8 @@ use crate::names::{self, Fate};
 use crate::offer::{Offer, Taken};
 use crate::report::Report;
 
-/// Where Redis is when it is beside the machine: what the section `local` of the component `redis` says.
-const LOCAL_REDIS: [&str; 2] = ["redis://redis:6379", "redis://redis:6379/0"];
+/// A variable that no other system than ours has.
+const OWN: &str = "MACHINE_MOCK_GPU";
 
 /// What the variables come to.
 #[derive(Default)]
@@ -82,7 +83,7 @@ pub(crate) fn settle(draft: &Draft, roster: &[WorkerName], offer: &Offer, report
         one(draft, &ours, &candidates, &mut settled, report);
     }
     if let Some((name, place)) = &draft.redis {
-        beside(draft, name, place, &mut settled, report);
+        redis::beside(draft, name, place, &mut settled, report);
     }
     settled
 }
@@ -176,7 +177,7 @@ fn one(
         }
         return;
     }
-    if ours.as_str() == "REDIS_URL" && redis(draft, candidates, settled, report) {
+    if ours.as_str() == "REDIS_URL" && redis::address(draft, candidates, settled, report) {
         return;
     }
     if let Some(expected) = unfit(ours, &first.value).filter(|_| first.form != Form::Template) {
@@ -186,10 +187,24 @@ fn one(
         }
         return;
     }
-    let value =
-        if ours.as_str() == "MACHINE_ID" { without_chance(&first.value) } else { first.value.as_str() };
-    let secret = candidates.iter().any(|it| it.1 || it.2.secret || is_secret(it.0, &it.2.value));
+    // Roster's own machines have the name that somebody gave them.
+    let named_anew = first.form == Form::Written && !draft.said.keys().any(|it| it.as_str() == OWN);
+    let value = match ours.as_str() {
+        "MACHINE_ID" if named_anew => without_chance(&first.value),
+        _ => first.value.as_str(),
+    };
     let template = first.form == Form::Template;
+    let plain = if template { without_references(value) } else { value.to_owned() };
+    let secret =
+        !plain.is_empty() && candidates.iter().any(|it| it.1 || it.2.secret || is_secret(it.0, &plain));
+    if secret && template {
+        for (key, _, said) in candidates {
+            let why = "a secret is written out beside a reference";
+            let fix = format!("say the whole value as `{ours}` in the secrets file");
+            report.decide(codes::UNRESOLVED, format!("`{key}`"), why, fix, &said.place);
+        }
+        return;
+    }
     // A secret is in a file that Roster alone reads, which has a form for all but this.
     if let Err(fault) = dotenv::encode(value)
         && !template
@@ -209,7 +224,7 @@ fn one(
             report.renamed(format!("`{key}`"), format!("`{ours}`{kind}"), why, &said.place);
         }
     }
-    if secret && !template {
+    if secret {
         settled.secret.insert(ours.clone(), value.to_owned());
     } else if template {
         settled.public.insert(ours.clone(), value.to_owned());
@@ -230,49 +245,6 @@ fn unfit(ours: &EnvKey, value: &str) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// What becomes of the Redis beside a machine.
-fn beside(draft: &Draft, name: &str, place: &Place, settled: &mut Settled, report: &mut Report) {
-    let what = format!("service `{name}`");
-    if settled.says("REDIS_URL") || settled.redis == Some("host") {
-        let machine = draft.name.as_ref().map_or("the machine".to_owned(), |it| format!("`{it}`"));
-        return report.dropped(codes::UNUSED, what, format!("{machine} works on another Redis"), place);
-    }
-    settled.redis = Some("local");
-    let why = "it is made anew, with a volume of its own; what is in it stays where it is";
-    report.renamed(what, "component `redis`, section `local`", why, place);
-}
-
-/// Whether the component `redis` says the address.
-fn redis(draft: &Draft, candidates: &[Candidate<'_>], settled: &mut Settled, report: &mut Report) -> bool {
-    let Some((_, _, said)) = candidates.first() else { return false };
-    let value = said.value.as_str();
-    let beside = draft.redis.as_ref().is_some_and(|(name, _)| {
-        let here = value.strip_prefix("redis://").and_then(|it| it.strip_prefix(name.as_str()));
-        here.is_some_and(|rest| ["", "/", "/0", ":6379", ":6379/", ":6379/0"].contains(&rest))
-    });
-    if beside || LOCAL_REDIS.contains(&value.trim_end_matches('/')) {
-        settled.redis = Some("local");
-        for (key, _, said) in candidates {
-            let why = "Redis is beside the machine";
-            report.renamed(format!("`{key}`"), "component `redis`, section `local`", why, &said.place);
-        }
-        return true;
-    }
-    let host =
-        value.split_once("://").map_or("", |it| it.1).split(['/', ':', '?']).next().unwrap_or_default();
-    if ["localhost", "127.0.0.1"].contains(&host) {
-        settled.redis = Some("host");
-        for (key, _, said) in candidates {
-            let why = "in a container `localhost` is the container itself";
-            let fix = "keep `host`, the Redis of the Docker host, or say `local` in the profile, one beside the machine";
-            let to = "component `redis`, section `host`";
-            report.decide_about(codes::SETTING, format!("`{key}`"), to, (why, fix), &said.place);
-        }
-        return true;
-    }
-    false
 }
 
 fn base_port(
@@ -304,6 +276,18 @@ fn refers_to(template: &str, key: &EnvKey) -> bool {
         it.strip_prefix(key.as_str())
             .is_some_and(|rest| rest.is_empty() || rest == ":-" || rest.starts_with(":?"))
     })
+}
+
+/// What a template holds in itself: its texts and its defaults.
+fn without_references(template: &str) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (reference, next) = after.split_once('}').unwrap_or((after, ""));
+        text.extend([before, reference.split_once(":-").map_or("", |it| it.1)]);
+        rest = next;
+    }
+    text + rest
 }
 
 /// Whether it says another increment of ports than the mapping.

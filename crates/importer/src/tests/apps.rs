@@ -172,3 +172,40 @@ fn pretended_cards_are_in_the_profile() {
     assert_eq!(profile["components"]["redis"], "host");
     assert_eq!(items(&import, Outcome::Decide), ["IMP115 `REDIS_URL`"], "localhost is the container itself");
 }
+
+#[test]
+fn a_roster_on_the_command_line_replaces_one_that_cannot_be_read() {
+    let file = SourceText::guarded(".env", "WORKERS=openai,gemini:x\nWORKER_CONNECTORS=other:1\n");
+    let roster = |roster: Option<&str>| {
+        let wishes = Wishes { roster: roster.map(|it| SourceText::open("--spec", it)), ..Wishes::default() };
+        env(std::slice::from_ref(&file), &wishes, &offer())
+    };
+    assert!(roster(None).is_err());
+    let import = roster(Some("openai:1")).unwrap();
+    assert_eq!((import.machines[0].roster.as_str(), import.open()), ("openai:1", 0));
+}
+
+#[test]
+fn secrets_of_a_compose_file_are_never_shown() {
+    let text = "services:\n  m:\n    environment:\n      WORKERS: openai:1\n      OPENAI_API_KEY: sk-canary-${X}\n      \
+                OPENAI_BASE_URL: https://u:canary@${HOST}/v1\n      REDIS_URL: redis://u:${PASSWORD:?say it}@hub:6379\n      \
+                HF_TOKEN: canary\n  side:\n    image: x:1\n    command: [--password, canary]\n  other:\n    image: x:1\n    \
+                environment: [A_TOKEN=canary]\n";
+    let file = SourceText::guarded("c.yml", text);
+    let import = compose(&file, &Beside("nowhere".into()), &Wishes::default(), &offer()).unwrap();
+    assert!(
+        !shown(&import).contains(CANARY) && !format!("{import:?}").contains(CANARY),
+        "{}",
+        shown(&import)
+    );
+    assert_eq!(
+        items(&import, Outcome::Decide),
+        [
+            "IMP113 service `other`",
+            "IMP113 service `side`",
+            "IMP116 `OPENAI_API_KEY`",
+            "IMP116 `OPENAI_BASE_URL`",
+        ]
+    );
+    assert!(import.machines[0].files[0].shown.contains("redis://u:${PASSWORD:?say it}@hub:6379"));
+}
