@@ -10,6 +10,7 @@ pub(crate) use compile::MOST_CRATES;
 mod machine;
 mod measure;
 mod plan;
+mod rebuild;
 #[cfg(feature = "e2e")]
 mod report;
 mod supervisor;
@@ -25,6 +26,8 @@ pub(crate) enum Verb {
     },
     /// Compile this crate from nothing, which is what a new user waits for
     Compile,
+    /// Change one line of each crate, in a copy, and compile `roster`, which is what whoever works on it waits for
+    Rebuild,
     /// Work a queue on a private Redis: rates, latencies and server times against their limits, beside a bare script
     Broker(broker::Args),
     /// Start, replace and end children, hold them and keep what they write: against the limits, beside a bare loop of fork
@@ -46,6 +49,7 @@ pub(crate) fn run(verb: &Verb) -> Result<ExitCode, String> {
     let within_limits = match verb {
         Verb::Plan { runs } => plan::run(*runs)?,
         Verb::Compile => compile::run()?,
+        Verb::Rebuild => rebuild::run()?,
         Verb::Install(args) => install::run(args)?,
         #[cfg(not(feature = "e2e"))]
         Verb::Broker(_) | Verb::Machine(_) | Verb::Supervisor(_) | Verb::Worker(_) => {

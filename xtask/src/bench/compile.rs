@@ -28,7 +28,7 @@ pub(super) fn run() -> Result<bool, String> {
 }
 
 /// The packages of which something was compiled; a build script and its library are one.
-fn compiled(messages: &str) -> usize {
+pub(super) fn compiled(messages: &str) -> usize {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let artifacts = messages.filter(|it| it["reason"] == "compiler-artifact");
     artifacts.filter_map(|it| it["package_id"].as_str().map(str::to_owned)).collect::<BTreeSet<_>>().len()
