@@ -9,7 +9,7 @@ use spec::notes::Code;
 use spec::source::{Place, SourceText};
 
 /// The most places of one item that are listed; the rest is counted.
-const MOST_PLACES: usize = 4;
+const MOST_PLACES: usize = 3;
 
 /// What became of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -197,20 +197,38 @@ pub fn render(items: &[Item]) -> String {
     ];
     for (outcome, head) in heads.into_iter().filter(|(outcome, _)| of(*outcome).next().is_some()) {
         let _ = writeln!(text, "{head}: {}", of(outcome).count());
-        if outcome == Outcome::Dropped {
-            reasons(&mut text, of(outcome));
-            continue;
-        }
-        for it in of(outcome) {
-            let code = it.code.map(|it| format!("{it} ")).unwrap_or_default();
-            let to = it.to.as_ref().map(|it| format!(" -> {it}")).unwrap_or_default();
-            let _ = writeln!(text, "  {code}{}{to}  ({})", it.what, places(it));
-            for line in [&it.why, &it.fix].into_iter().filter(|it| !it.is_empty()) {
-                let _ = writeln!(text, "      {line}");
+        match outcome {
+            Outcome::Decide => decisions(&mut text, of(outcome)),
+            Outcome::Dropped => reasons(&mut text, of(outcome)),
+            Outcome::Renamed | Outcome::Carried => {
+                for it in of(outcome) {
+                    let _ = writeln!(text, "  {}{}  ({})", it.what, to(it), places(it));
+                    if !it.why.is_empty() {
+                        let _ = writeln!(text, "      {}", it.why);
+                    }
+                }
             }
         }
     }
     text
+}
+
+/// What is left to decide, by reason and remedy: each with its place.
+fn decisions<'a>(text: &mut String, items: impl Iterator<Item = &'a Item>) {
+    let mut by_reason: BTreeMap<(&str, &str, &str), Vec<&Item>> = BTreeMap::new();
+    for it in items {
+        by_reason.entry((it.code.unwrap_or_default(), &it.why, &it.fix)).or_default().push(it);
+    }
+    for ((code, why, fix), items) in by_reason {
+        let _ = writeln!(text, "  {code} {why}\n      {fix}");
+        for it in items {
+            let _ = writeln!(text, "    {}{}  ({})", it.what, to(it), places(it));
+        }
+    }
+}
+
+fn to(item: &Item) -> String {
+    item.to.as_ref().map(|it| format!(" -> {it}")).unwrap_or_default()
 }
 
 /// What is dropped, by reason: dozens of things have the same one.

@@ -116,6 +116,16 @@ impl<'a> App<'a> {
     pub(super) fn variables(&self, report: &mut Report) -> Vec<(EnvKey, String, Place)> {
         let mut found = Vec::new();
         for Member { key, place, value } in self.node.get("env").map_or(&[][..], Node::members) {
+            if *key == self.name {
+                // PM2 keeps what it was told of an app under the app's name.
+                report.dropped(
+                    codes::UNNEEDED,
+                    "the state of a running PM2",
+                    "it belongs to that run",
+                    place,
+                );
+                continue;
+            }
             match (key.parse::<EnvKey>(), value.scalar()) {
                 (Ok(key), Some(text)) => found.push((key, text, value.place.clone())),
                 // PM2 keeps what it knows of the app among its variables.

@@ -25,11 +25,12 @@ fn every_form_that_pm2_has_is_read() {
         r#"[{"name": "redis-worker-openai-0", "script": "x"}]"#,
         r#"{"name": "redis-worker-openai-0", "script": "x"}"#,
         // What `pm2 save` keeps.
-        r#"[{"name": "redis-worker-openai-0", "pm_exec_path": "/x.js", "env": {"A": {}, "unique_id": "u"}, "status": "online"}]"#,
+        r#"[{"name": "redis-worker-openai-0", "pm_exec_path": "/x.js", "env": {"redis-worker-openai-0": "{}", "A": {}, "unique_id": "u"}, "status": "online"}]"#,
         // What `pm2 jlist` prints.
         r#"[{"pid": 7, "name": "redis-worker-openai-0", "pm2_env": {"name": "redis-worker-openai-0", "pm_id": 0, "args": []}}]"#,
     ] {
-        assert_eq!(roster("a.json", text), "openai:1", "{text}");
+        let import = import("a.json", text);
+        assert_eq!((import.machines[0].roster.as_str(), import.open()), ("openai:1", 0), "{text}");
     }
     assert_eq!(
         roster("ecosystem.config.yml", "apps:\n  - name: worker-openai\n    instances: 3\n"),

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::daemon::{Daemon, stand_in};
 use super::support::{Project, is_there, told};
 
 fn repository() -> PathBuf {
@@ -269,6 +270,45 @@ fn an_ecosystem_that_is_a_program_is_evaluated_by_node() {
     let document = json(&project, "import ecosystem broken.config.js");
     assert_eq!(codes(&document), ["IMP007"]);
     assert!(document["findings"][0]["message"].as_str().unwrap().contains("no such thing"), "{document:#}");
+}
+
+#[test]
+fn what_a_running_pm2_says_of_itself_is_read() {
+    let project = project();
+    let Some(daemon) = Daemon::find(project.path("home"), &project.path("bin")) else { return };
+    let script = project.path("bin/idle");
+    stand_in(&script);
+    let app = |name: &str, args: &[&str], kind: &str| {
+        let env = json!({
+            "CONNECTORS": kind,
+            "WORKERS": "comfyui:1,openai:2",
+            "HUB_REDIS_URL": "redis://hub.example:6379",
+            "OPENAI_API_KEY": "sk-canary-openai",
+        });
+        json!({ "name": name, "script": &script, "interpreter": "none", "args": args, "env": env })
+    };
+    let apps = [
+        app("comfyui-gpu0", &["comfyui", "--cuda-device=0", "--port=9000"], ""),
+        app(
+            "redis-worker-comfyui-gpu0",
+            &["redis-worker", "--cuda-device=0", "--service-port=9000"],
+            "comfyui",
+        ),
+        app("redis-worker-openai-0", &["redis-worker"], "openai"),
+        app("redis-worker-openai-1", &["redis-worker"], "openai"),
+    ];
+    project.write("pm2.json", &json!({ "apps": apps }).to_string());
+    let list = daemon.start(&project.path("pm2.json"), 4);
+    project.write("jlist.json", &Value::from(list).to_string());
+    daemon.run(&["save"]);
+    // PM2 puts variables of its own beside those of the apps.
+    for (file, name) in [("jlist.json", "list"), ("home/dump.pm2", "dump")] {
+        let document = json(&project, &format!("import ecosystem {file} --name {name} --out ."));
+        assert_eq!((&document["exit"], &document["result"]["open"]), (&0.into(), &0.into()), "{document:#}");
+        assert_eq!(document["result"]["machines"][0]["roster"], "comfyui:1,openai:2");
+        let plan = machine(&project, &format!("plan {name} --gpus 1"));
+        assert_eq!(plan["services"][0][2]["http"], 9000);
+    }
 }
 
 #[test]

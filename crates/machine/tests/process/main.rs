@@ -4,6 +4,8 @@
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "everything in here is a test")]
 
 mod command_line;
+#[path = "../../../ecosystem/tests/pm2/daemon.rs"]
+mod daemon;
 mod fleet;
 mod import;
 mod install;

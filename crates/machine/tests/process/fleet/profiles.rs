@@ -8,12 +8,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Machine;
+use crate::daemon::{Daemon, stand_in};
 use crate::support::{Project, told};
-
-#[path = "../../../../ecosystem/tests/pm2/daemon.rs"]
-mod daemon;
-
-use daemon::{Daemon, stand_in};
 
 /// What profiles ask for and the repository cannot know.
 const OUTSIDE: [(&str, &str); 11] = [
