@@ -229,11 +229,12 @@ impl Double {
         let head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {key}\r\n\r\n"
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
         let (to, mut from) = mpsc::unbounded_channel();
         let client = request.query.get("clientId").cloned().unwrap_or_default();
+        // Before it hears that it is connected: what it does then comes after that.
         self.greet(&client, &to);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
         let mute = self.state().manners.mute;
         let reset = loop {
             tokio::select! {
