@@ -20,10 +20,27 @@ use crate::document::{
 use crate::fault::EcosystemFault;
 use crate::words::{Words, placeholders};
 
-/// What every worker reads, whether its mapping entry declares it or not. `REDIS_URL` is a secret unless a public
-/// value is known, for it may hold a password.
-pub const MACHINE_WIDE: [&str; 4] =
-    [REDIS_URL, "LOG_LEVEL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_RESOURCE_ATTRIBUTES"];
+/// What every worker reads, whether its mapping entry declares it or not, and whether that is a secret: its broker, what it
+/// says of itself, where results go and what it may fetch. `REDIS_URL` is a secret unless a public value is known, for it may
+/// hold a password.
+pub const MACHINE_WIDE: [(&str, bool); 16] = [
+    (REDIS_URL, false),
+    ("LOG_LEVEL", false),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", false),
+    ("OTEL_RESOURCE_ATTRIBUTES", false),
+    ("OUTPUT_URL", false),
+    ("OUTPUT_PUBLIC_URL", false),
+    ("OUTPUT_LIMIT_MIB", false),
+    ("AWS_REGION", false),
+    ("AWS_ENDPOINT_URL", false),
+    ("AWS_ACCESS_KEY_ID", true),
+    ("AWS_SECRET_ACCESS_KEY", true),
+    ("AWS_SESSION_TOKEN", true),
+    ("EGRESS_HOSTS", false),
+    ("EGRESS_INSIDE", false),
+    ("EGRESS_HTTP", false),
+    ("EGRESS_LIMIT_MIB", false),
+];
 
 const REDIS_URL: &str = "REDIS_URL";
 
@@ -337,10 +354,10 @@ fn causes(plan: &AllocationPlan) -> BTreeMap<usize, Vec<String>> {
 }
 
 fn machine_wide(environment: &BTreeMap<EnvKey, String>) -> [EnvNeed; MACHINE_WIDE.len()] {
-    MACHINE_WIDE.map(|key| EnvNeed {
+    MACHINE_WIDE.map(|(key, secret)| EnvNeed {
         key: key.parse().expect("our own keys are keys"),
         required: false,
-        secret: key == REDIS_URL && !environment.contains_key(key),
+        secret: secret || (key == REDIS_URL && !environment.contains_key(key)),
     })
 }
 

@@ -126,15 +126,23 @@ fn the_whole_document_of_a_small_machine() {
 fn a_redis_url_that_is_not_public_is_named_as_a_secret() {
     let ecosystem = lower(&declared("openai:1", 0), &BTreeMap::new()).unwrap();
     let role = &ecosystem.apps[0].roster;
-    assert_eq!(role.secrets, [key("OPENAI_API_KEY"), key("REDIS_URL")]);
-    let others = [
-        "LOG_LEVEL",
-        "OPENAI_BASE_URL",
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_RESOURCE_ATTRIBUTES",
-        "WORKER_POLL_MS",
-    ];
-    assert_eq!(role.environment, others.map(key));
+    let own: Vec<_> = role.secrets.iter().filter(|it| !it.as_str().starts_with("AWS_")).collect();
+    assert_eq!(own, [&key("OPENAI_API_KEY"), &key("REDIS_URL")]);
+    let url = key("REDIS_URL");
+    assert!(lower(&declared("openai:1", 0), &public()).unwrap().apps[0].env.contains_key(&url));
+}
+
+#[test]
+fn a_worker_is_given_what_every_worker_reads_and_what_its_entry_names() {
+    let ecosystem = lower(&declared("openai:1", 0), &BTreeMap::new()).unwrap();
+    let role = &ecosystem.apps[0].roster;
+    let all = |secret: bool, own: &[&str]| {
+        let wide =
+            ecosystem::MACHINE_WIDE.iter().filter(|it| it.1 == secret && it.0 != "REDIS_URL").map(|it| it.0);
+        wide.chain(own.iter().copied()).map(key).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert!(role.environment.iter().eq(&all(false, &["OPENAI_BASE_URL", "WORKER_POLL_MS"])));
+    assert!(role.secrets.iter().eq(&all(true, &["OPENAI_API_KEY", "REDIS_URL"])));
 }
 
 #[test]

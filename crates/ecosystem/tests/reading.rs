@@ -52,10 +52,10 @@ fn all_faults_of_form_are_told_at_once() {
     e.json:56:15 DOC001 unknown field `uri` in `apps[0].roster.probes.health.http` [did you mean `url`?]
     e.json:99:23 DOC003 `apps[1].kill_timeout` must be a whole number [write a whole number]
     e.json:114:13 DOC001 unknown field `untill` in `apps[1].roster.depends_on[0]` [did you mean `until`?]
-    e.json:203:17 DOC003 `apps[2].roster.kind` must be service, worker or installer [write service, worker or installer]
-    e.json:272:17 DOC003 `apps[3].script` must be a text of at least 1 characters [write a text of at least 1 characters]
-    e.json:351:21 DOC003 `schema_version` must be 1 [write 1]
-    e.json:370:21 DOC003 `setup[0].merge_logs` must be true [write true]
+    e.json:212:17 DOC003 `apps[2].roster.kind` must be service, worker or installer [write service, worker or installer]
+    e.json:296:17 DOC003 `apps[3].script` must be a text of at least 1 characters [write a text of at least 1 characters]
+    e.json:387:21 DOC003 `schema_version` must be 1 [write 1]
+    e.json:406:21 DOC003 `setup[0].merge_logs` must be true [write true]
     "#);
 }
 
@@ -73,10 +73,10 @@ fn all_broken_rules_are_told_at_once() {
     e.json:50:19 ECO005 `comfyui-gpu0` has port 9090, which the health server has too [give one of them another port in the service mapping]
     e.json:103:15 ECO001 two processes are named `comfyui-gpu0` [give one of them another name]
     e.json:191:21 ECO002 `comfyui-worker-0` waits for `comfyui-gpu3`, which is no process of this document [did you mean `comfyui-gpu0`?]
-    e.json:251:22 ECO004 `comfyui-worker-1` waits until `comfyui-install` is ready, which is in `setup` [wait until it is `completed`]
-    e.json:283:27 ECO006 `openai-worker-0` has the value of `OPENAI_API_KEY` in `env` although it is one of its secrets [remove `OPENAI_API_KEY` from `env`, and replace the secret if others have seen this file]
-    e.json:308:22 ECO004 `openai-worker-0` waits until `comfyui-gpu0` is completed, which is not in `setup` [wait until it is `started`, `ready` or `healthy`]
-    e.json:364:22 ECO004 `comfyui-install` is in `setup` but is started again whenever it ends [set `autorestart` to false, or move it to `apps`]
+    e.json:263:22 ECO004 `comfyui-worker-1` waits until `comfyui-install` is ready, which is in `setup` [wait until it is `completed`]
+    e.json:307:27 ECO006 `openai-worker-0` has the value of `OPENAI_API_KEY` in `env` although it is one of its secrets [remove `OPENAI_API_KEY` from `env`, and replace the secret if others have seen this file]
+    e.json:332:22 ECO004 `openai-worker-0` waits until `comfyui-gpu0` is completed, which is not in `setup` [wait until it is `started`, `ready` or `healthy`]
+    e.json:400:22 ECO004 `comfyui-install` is in `setup` but is started again whenever it ends [set `autorestart` to false, or move it to `apps`]
     "#);
 }
 

@@ -123,8 +123,8 @@ fn project() -> Project {
     );
     project.edit(
         interface,
-        r#""STORAGE_REGION": "STORAGE_REGION""#,
-        r#""STORAGE_REGION": "STORAGE_REGION", "MACHINE_EXTRA": "EXTRA_LIST",
+        r#""OUTPUT_URL": "STORAGE_URL""#,
+        r#""OUTPUT_URL": "STORAGE_URL", "MACHINE_EXTRA": "EXTRA_LIST",
            "MACHINE_DB": "EXTRA_DATABASE_URL", "MACHINE_ALSO": "EXTRA_ALSO",
            "MACHINE_QUEUE": "EXTRA_QUEUE", "MACHINE_SHADOWED": "EXTRA_SHADOWED""#,
     );
@@ -176,6 +176,7 @@ fn a_sound_project_shows_its_secrets_to_nobody() {
         "STORAGE_BUCKET",
         "STORAGE_ACCESS_KEY_ID",
         "STORAGE_SECRET_ACCESS_KEY",
+        "OUTPUT_URL",
         "COMFYUI_REMOTE_URL",
         "COMFYUI_REMOTE_TOKEN",
         "REPLICATE_API_TOKEN",
@@ -270,7 +271,7 @@ fn a_fault_beside_a_secret_does_not_show_it() {
         (profile, r#""extra": ["one", "two"]"#, r#""extra": ["one", "two", "three"]"#),
         (interface, r#""LOG_LEVEL": "info","#, r#""LOG_LEVEL": "info" "#),
         (interface, r#""amqp://u:canary-18-@queue""#, r#"["canary-18-"]"#),
-        (interface, r#""amqp://u:canary-18-@queue""#, r#""x", "STORAGE_ACCESS_KEY_ID": "canary-18-""#),
+        (interface, r#""amqp://u:canary-18-@queue""#, r#""x", "AWS_ACCESS_KEY_ID": "canary-18-""#),
         (mapping, r#""OLLAMA_HOST": "${LISTEN}:${PORT}","#, r#""OLLAMA_TOKEN": "canary-19-${NOPE}","#),
         (mapping, r#""OLLAMA_HOST": "${LISTEN}:${PORT}","#, r#""OLLAMA_TOKEN": canary-19-,"#),
     ] {

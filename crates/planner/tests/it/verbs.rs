@@ -301,6 +301,32 @@ fn workers_are_told_where_their_spans_go() {
 }
 
 #[test]
+fn workers_are_told_of_the_bucket_for_results_and_its_keys_are_secrets() {
+    let project =
+        Project::shipped().with("STORAGE_BUCKET", "results").with("STORAGE_ACCESS_KEY_ID", "fake-id");
+    let project = project.with("STORAGE_SECRET_ACCESS_KEY", "fake-key").with("EGRESS_HOSTS", "example.com");
+    let profile = "config/environments/profiles/simulation.json";
+    project.edit(profile, r#""simulation": "default""#, r#""simulation": "default", "storage": "s3""#);
+    project.ok("env-build simulation");
+    let ecosystem: Value = serde_json::from_str(&project.read("ecosystem.json")).unwrap();
+    let workers = ecosystem["apps"].as_array().unwrap().iter().filter(|it| it["roster"]["kind"] == "worker");
+    for it in workers {
+        assert_eq!(it["env"]["OUTPUT_URL"], "s3://results");
+        assert_eq!(
+            (&it["env"]["AWS_REGION"], &it["env"]["EGRESS_HOSTS"]),
+            (&"us-east-1".into(), &"example.com".into())
+        );
+        let secrets = it["roster"]["secrets"].to_string();
+        assert!(
+            secrets.contains("AWS_ACCESS_KEY_ID") && secrets.contains("AWS_SECRET_ACCESS_KEY"),
+            "{secrets}"
+        );
+    }
+    assert!(project.read(".env.secret").contains("AWS_SECRET_ACCESS_KEY=fake-key\n"));
+    assert!(!ecosystem.to_string().contains("fake-"));
+}
+
+#[test]
 fn a_port_that_nobody_could_reach_is_not_published_and_that_is_told() {
     let project = Project::shipped();
     let answer = project.ok("env-build dev-full");

@@ -63,7 +63,8 @@ pub(super) async fn connectors(world: Arc<World>) -> Seen {
         }
         all_of(&queue, &round).await?;
     }
-    elsewhere.judge();
+    let faults = elsewhere.state().faults.clone();
+    hold(faults.is_empty(), || format!("a real ComfyUI would not have been sent this: {faults:?}"))?;
     queue.audited().await?;
     if let Some(machine) = machine {
         hold(machine.stop().await?.success(), || "the machine did not end with 0".to_owned())?;
@@ -107,8 +108,7 @@ async fn services(project: &mut Project, comfyui: &Double) -> Result<Places, Str
     Ok(Places { picture: picture.into(), form: site.url("/form") })
 }
 
-/// Has the machine start doubles instead of the real services, of an image that has them all. Workers are told what they
-/// may fetch.
+/// Has the machine start doubles instead of the real services, of an image that has them all.
 fn doubles_start(project: &Project) -> Result<(), String> {
     let own = env::current_exe().map_err(|error| format!("this program: {error}"))?;
     project.edit("config/service-mapping.json", |mapping| {
@@ -124,11 +124,6 @@ fn doubles_start(project: &Project) -> Result<(), String> {
             service["probes"]["install"] = json!({ "file": { "path": own } });
             remove(service, &["install"]);
             remove(&mut service["start"], &["mock_arguments", "env"]);
-        }
-        for worker in mapping["workers"].as_object_mut().into_iter().flatten().map(|it| it.1) {
-            let mut reads = worker["optional_env"].as_array().cloned().unwrap_or_default();
-            reads.extend(["EGRESS_HTTP", "EGRESS_INSIDE"].map(Value::from));
-            worker["optional_env"] = reads.into();
         }
     })
 }
