@@ -183,8 +183,7 @@ impl Want {
 pub struct Ticket {
     /// The job.
     pub id: JobId,
-    /// The number of the call that gave it: higher than that of any earlier claim in the queue. Others that came with it have the
-    /// same.
+    /// The number of the claim: higher than that of any earlier claim of the job. Other jobs may have the same.
     pub fence: u64,
 }
 

@@ -69,7 +69,8 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 
 /// Builds `roster` as whoever works on it does. How many crates of ours were compiled, and how long it took.
 fn build(copy: &Path) -> Result<(usize, Duration), String> {
-    let mut build = cargo(["build", "--quiet", "--locked", "--package", "roster-machine", "--message-format", "json"]);
+    let mut build =
+        cargo(["build", "--quiet", "--locked", "--package", "roster-machine", "--message-format", "json"]);
     build.args(["--bin", "roster", "--target-dir"]).arg(copy.join("target")).current_dir(copy);
     let started = Instant::now();
     let messages = output(&mut build)?;
@@ -82,7 +83,17 @@ fn build(copy: &Path) -> Result<(usize, Duration), String> {
 
 /// The crates that `roster` is made of, with the file in which each begins.
 fn crates(copy: &Path) -> Result<Vec<(String, PathBuf)>, String> {
-    let tree = ["tree", "--quiet", "--locked", "--package", "roster-machine", "--edges", "normal", "--prefix", "none"];
+    let tree = [
+        "tree",
+        "--quiet",
+        "--locked",
+        "--package",
+        "roster-machine",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+    ];
     let tree = output(cargo(tree).args(["--format", "{p}"]).current_dir(copy))?;
     let mut found: Vec<(String, PathBuf)> = Vec::new();
     for line in tree.lines() {
@@ -91,7 +102,8 @@ fn crates(copy: &Path) -> Result<Vec<(String, PathBuf)>, String> {
         let (Some(name), Some(folder)) = (parts.next(), parts.nth(1)) else { continue };
         let folder = Path::new(folder.trim_matches(['(', ')']));
         if folder.starts_with(copy) && found.iter().all(|(known, _)| known != name) {
-            let file = ["src/lib.rs", "src/main.rs"].map(|it| folder.join(it)).into_iter().find(|it| it.is_file());
+            let file =
+                ["src/lib.rs", "src/main.rs"].map(|it| folder.join(it)).into_iter().find(|it| it.is_file());
             found.push((name.to_owned(), file.ok_or_else(|| format!("{name} has no src/lib.rs"))?));
         }
     }

@@ -15,12 +15,12 @@ local class, lease, flags, asks = argv[2], argv[3], argv[4], argv[5] + 0
 local whose, worker, left = 6, argv[6], argv[7] + 0
 local most = left
 for n = 2, asks do most = most + argv[2 * n + 5] end
-local weight, events, R, stamp, woken = 0, {}, nil, text('%d', now), flags == '1' or flags == '3'
+local weight, events, R, woken = 0, nil, nil, flags == '1' or flags == '3'
 
-local m = call('HMGET', META, 'bytes', 'fence', 'sweep', 'news', 'c:' .. class)
-local news = m[4] or '0'
+local m = call('HMGET', META, 'news', 'sweep', 'c:' .. class)
+local news = m[1] or '0'
 
-local heard, first = {}, 6 + 2 * asks
+local heard, first = '', 6 + 2 * asks
 if argv[first] then
   local ids, at = {}, first
   while argv[at] do
@@ -28,7 +28,8 @@ if argv[first] then
     for n = at + 3, last, 2 do ids[#ids + 1] = argv[n] end
     at = last + 2
   end
-  local records, n, seen, over, gone = call('HMGET', JOBS, unpack(ids)), 0, {}, {}, {}
+  local records, n, hears, seen, over, gone = call('HMGET', JOBS, unpack(ids)), 0, {}, {}, {}, {}
+  local stamp = text('%d', now)
   -- Most ends are successes of jobs without marks that have never failed and were never lost: how the record of such a one
   -- begins, the bytes beside its document, when it will be forgotten, what its own end says; the record before; and the text
   -- before with all around it.
@@ -65,14 +66,14 @@ if argv[first] then
           call('COPY', body, body .. '~')
           call('RENAME', body .. '~', body)
         end
-        heard[n], seen[id] = '1', 'over'
+        hears[n], seen[id] = '1', 'over'
         over[#over + 1] = id
       else
         R = R or rare(now)
         -- It is told twice, and the first is not yet written down.
         if seen[id] == 'over' then call('HDEL', JOBS, id) end
-        local hears, stops = R.finish(id, ticket, outcome, result)
-        heard[n], seen[id] = hears and '1' or '0', 'told'
+        local hear, stops = R.finish(id, ticket, outcome, result)
+        hears[n], seen[id] = hear and '1' or '0', 'told'
         if stops then gone[#gone + 1] = id end
       end
     end
@@ -80,18 +81,17 @@ if argv[first] then
   if over[1] then
     call('HDEL', JOBS, unpack(over))
     call('ZREM', LEASES, unpack(over))
-    events[1] = table.concat(over, ',') .. ' {"event":"succeeded"}'
+    events = table.concat(over, ',') .. ' {"event":"succeeded"}'
   end
+  heard = table.concat(hears)
   if gone[1] then call('ZREM', LEASES, unpack(gone)) end
 end
 if R then news = R.flush() or news end
 
 local told, count, wait = { '' }, 0, '-1'
--- Fields of META to be written at the end.
-local note = {}
 
 if most > 0 then
-  local _, _, judged, cursor, due, unsure = find(m[5] or '0 - 0 +', '^(%d+) (%S+) (%d+)( ?%+?)$')
+  local _, _, judged, cursor, due, unsure = find(m[3] or '0 - 0 +', '^(%d+) (%S+) (%d+)( ?%+?)$')
   -- Whatever is new to a class has a higher number than the last news that it has read.
   local signatures, paused, known = judged, false, cursor == news and unsure == ''
   if not known then
@@ -104,7 +104,7 @@ if most > 0 then
   if now >= due + 0 then
     -- Often enough that a class which claims never looks gone.
     R = R or rare(now)
-    call('ZADD', Q .. 'c', stamp, class)
+    call('ZADD', Q .. 'c', text('%d', now), class)
     due, known = text('%d', now + R.setting('class_ttl') / 4), false
   end
 
@@ -114,9 +114,9 @@ if most > 0 then
     told = R.unjudged(judged, signatures)
     wait, unsure = '0', ' +'
   else
-    -- A fence rises with the clock: a server that has lost its last writes, or a replica that never had them, would
-    -- otherwise give the same fence to another worker, and hear the one from before.
-    local fence = text('%d', math.max((m[2] or 0) + 1, now * 1000))
+    -- A fence is the time in microseconds, or one more than the last of its job: a server that has lost its last writes, or a
+    -- replica that never had them, gives no fence to another worker and hears the one from before.
+    local fence = time[1] .. text('%06d', time[2])
     local heads, leases, given = Q .. 'h:' .. class, {}, 0
     local more, swept = false, false
     -- The end of the last job's head, and what it says: the limit key, when the lease will be over, the record. Most heads end
@@ -124,7 +124,7 @@ if most > 0 then
     local tail, key, till, record = nil, nil, nil, nil
     -- Those that nobody has had before, as far as can be told: see below; and with their records.
     local starts, records = {}, {}
-    if paused or now >= (m[3] or 0) + 0 then
+    if paused or now >= (m[2] or 0) + 0 then
       R = R or rare(now)
       local newest = R.sweep()
       if newest then news, unsure, known = newest, ' +', false end
@@ -150,7 +150,7 @@ if most > 0 then
 
       -- The best jobs of all lines that the class takes from: from the best line as many as are not worse than the head of
       -- the next. A head may be listed better than it is; it is put right when that matters.
-      local looks, vie = most + 24, false
+      local looks, vie, VYING = most + 24, false, 10
       while count < most and given <= 262144 do
         local top, sig, rival, bound
         if vie then
@@ -161,7 +161,8 @@ if most > 0 then
           sig, rival = top[1], top[2]
         end
         if not sig then break end
-        if looks == 0 then
+        -- Lines that vie cost several commands a job.
+        if looks == 0 or vie and count >= VYING then
           more = true
           break
         end
@@ -278,7 +279,6 @@ if most > 0 then
       end
     end
     if count > 0 then
-      note = { 'fence', fence }
       call('ZADD', LEASES, unpack(leases))
       local sig = woken and call('ZRANGE', heads, '0', '0')[1]
       if sig then
@@ -304,23 +304,16 @@ if most > 0 then
       end
     end
   end
-  if not known then
-    note[#note + 1] = 'c:' .. class
-    note[#note + 1] = judged .. ' ' .. cursor .. ' ' .. due .. unsure
-  end
+  if not known then call('HSET', META, 'c:' .. class, judged .. ' ' .. cursor .. ' ' .. due .. unsure) end
 end
 
 -- Writes down what is left and answers.
 if R then
   local more_weight, more_events = R.gathered()
   weight = weight + more_weight
-  events[#events + 1] = more_events
+  events = events and more_events and events .. '\n' .. more_events or events or more_events
 end
-if weight ~= 0 then
-  note[#note + 1] = 'bytes'
-  note[#note + 1] = text('%d', (m[1] or 0) + weight)
-end
-if note[1] then call('HSET', META, unpack(note)) end
-if events[1] then call('PUBLISH', Q .. 'events', table.concat(events, '\n')) end
-told[1] = wait .. ' ' .. table.concat(heard) .. told[1]
+if weight ~= 0 then call('HINCRBY', META, 'bytes', text('%d', weight)) end
+if events then call('PUBLISH', Q .. 'events', events) end
+told[1] = wait .. ' ' .. heard .. told[1]
 return told

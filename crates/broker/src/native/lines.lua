@@ -82,19 +82,21 @@ local function lines()
     if not best[sig] or score < best[sig] then best[sig] = score end
   end
 
-  -- Puts a job into its line, once `flush` is called; `written` is its score as text, if that is known. One with a limit key
-  -- goes into its group; for the group, if its key has room, a token `@key` stands in the line.
-  local function enter(id, sig, score, key, written)
-    if not key then
-      local line = entering[sig]
-      if not line then
-        line = {}
-        entering[sig] = line
-      end
-      line[#line + 1] = written or score
-      line[#line + 1] = id
-      return touch(sig, score)
+  -- Puts jobs without a limit key into their line, once `flush` is called: scores and ids, of which the best score is `score`.
+  local function join(sig, rows, score)
+    local line = entering[sig]
+    if line then
+      for n = 1, #rows do line[#line + 1] = rows[n] end
+    else
+      entering[sig] = rows
     end
+    touch(sig, score)
+  end
+
+  -- Puts a job into its line, once `flush` is called. One with a limit key goes into its group; for the group, if its key has
+  -- room, a token `@key` stands in the line.
+  local function enter(id, sig, score, key)
+    if not key then return join(sig, { score, id }, score) end
     call('ZADD', Q .. 'g:' .. key .. ':' .. sig, score, id)
     local open, at = room(key)
     if open then
@@ -230,8 +232,8 @@ local function lines()
   end
 
   made = {
-    head = head, fresh = fresh, room = room, start = start, leave = leave, enter = enter, emptied = emptied, open = open,
-    register = register, forget = forget, wake = wake, flush = flush, known = known, opened = OPENED,
+    head = head, fresh = fresh, room = room, start = start, leave = leave, join = join, enter = enter, emptied = emptied,
+    open = open, register = register, forget = forget, wake = wake, flush = flush, known = known, opened = OPENED,
   }
   return made
 end

@@ -18,33 +18,46 @@ for n = 1, signatures do
   end
   at = at + 2
 end
-local last, keyed = at + 5 * ARGV[at], false
+local last, keyed, plain = at + 5 * ARGV[at], false, true
 at = at + 1
 while at <= last do
   local key = ARGV[at + 2]
   kinds[#kinds + 1] = {
     sig = sigs[tonumber(ARGV[at])], delay = tonumber(ARGV[at + 1]), key = key ~= '' and key or nil,
     keyed = ARGV[at + 3] == '1', head = ' ' .. ARGV[at + 4] .. '\n', ttl = string.match(ARGV[at + 4], '^%x+ %d+ %d+ (%d+)'),
+    rows = {},
   }
-  keyed = keyed or ARGV[at + 3] == '1'
+  keyed, plain = keyed or ARGV[at + 3] == '1', plain and key == '' and ARGV[at + 1] == '0'
   at = at + 5
 end
 
 local bytes = tonumber(call('HGET', META, 'bytes') or '0')
 local told, count, delayed, dues = {}, 0, {}, {}
--- Where all jobs are new, as most are, one command writes them.
+-- Where all jobs are new, as most are, one command writes them; and where they wait for nothing but a worker, one more for each
+-- line.
 local written = false
 if not keyed then
   local bodies, size, seen = {}, 0, {}
   for n = at, #ARGV, 4 do
-    local id, document = ARGV[n], ARGV[n + 3]
+    local id, kind, offset, document = ARGV[n], kinds[ARGV[n + 1] + 0], ARGV[n + 2], ARGV[n + 3]
     bodies[#bodies + 1] = BODY .. id
-    bodies[#bodies + 1] = stamp .. ARGV[n + 2] .. kinds[ARGV[n + 1] + 0].head .. document
+    bodies[#bodies + 1] = stamp .. offset .. kind.head .. document
     size = size + #document
     if seen[id] then size = budget + 1 end
     seen[id] = true
+    if plain then
+      local rows, score = kind.rows, now + offset / 1000
+      if not kind.best or score < kind.best then kind.best = score end
+      -- What is less than 1 ms has three digits, and its sum with the time is quickly written.
+      rows[#rows + 1] = #offset == 3 and string.byte(offset) ~= 45 and point .. offset or score
+      rows[#rows + 1] = id
+    end
   end
   written = bodies[1] and bytes + size <= budget and call('MSETNX', unpack(bodies)) == 1
+  if written and plain then
+    for _, kind in ipairs(kinds) do line.join(kind.sig, kind.rows, kind.best) end
+    weight, count, at = size, #bodies / 2, #ARGV + 1
+  end
 end
 while at <= #ARGV do
   local id, kind, n, document = ARGV[at], kinds[ARGV[at + 1] + 0], ARGV[at + 2], ARGV[at + 3]
@@ -74,9 +87,7 @@ while at <= #ARGV do
       dues[#dues + 1] = due
       dues[#dues + 1] = id
     else
-      -- What is less than 1 ms has three digits, and its sum with the time is quickly written.
-      local written = #n == 3 and string.byte(n) ~= 45 and point .. n
-      line.enter(id, kind.sig, now + n / 1000, kind.key, written)
+      line.enter(id, kind.sig, now + n / 1000, kind.key)
     end
   end
   count = count + 1

@@ -63,7 +63,7 @@ impl Native {
 
     async fn look(&self) -> Result<Start, Error> {
         let mut pipe = redis::pipe();
-        pipe.cmd("TIME").cmd("HMGET").arg(self.key("m")).arg(&["bytes", "fence", "signatures"]).cmd("TIME");
+        pipe.cmd("TIME").cmd("HMGET").arg(self.key("m")).arg(&["bytes", "news", "signatures"]).cmd("TIME");
         for set in SETS {
             pipe.cmd("ZCARD").arg(self.key(set));
         }
