@@ -40,6 +40,8 @@ impl AtWork {
 
 /// A job that is to be done.
 pub(crate) struct Job<B> {
+    /// What the loop knows it by.
+    pub(crate) number: u64,
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) task: Task,
     pub(crate) hands: Hands,
@@ -50,8 +52,8 @@ pub(crate) struct Job<B> {
 impl<B: Broker + 'static> Job<B> {
     /// Starts its connector. How it ends is told once all that it said before has been sent.
     pub(crate) fn begin(self, jobs: &Handle, told: UnboundedSender<News>) -> AtWork {
-        let Self { connector, task, hands: Hands { stop, progress: says, gone }, progress, span } = self;
-        let fence = progress.ticket.fence;
+        let Self { number, connector, task, hands: Hands { stop, progress: says, gone }, progress, span } =
+            self;
         let work = async move {
             // A panic of one job is the failure of one job.
             let run = AssertUnwindSafe(async { connector.run(&task).await }).catch_unwind().await;
@@ -74,7 +76,7 @@ impl<B: Broker + 'static> Job<B> {
                 }
             };
             // Nobody listens once the loop has ended.
-            let _ = told.send(News::Done { fence, result });
+            let _ = told.send(News::Done { number, result });
         };
         AtWork { stop, connector: jobs.spawn(run.instrument(span)).abort_handle() }
     }

@@ -94,7 +94,7 @@ struct Active {
 /// What comes back from elsewhere.
 pub(crate) enum News {
     /// A connector has ended.
-    Done { fence: u64, result: Result<Value, Failure> },
+    Done { number: u64, result: Result<Value, Failure> },
     /// A service was looked at.
     Looked { service: usize, found: Result<(), Failure> },
     /// Somebody may want a job stopped.
@@ -106,7 +106,7 @@ type Report = (Ticket, Outcome);
 struct Run<B> {
     it: Runner<B>,
     gates: Vec<Gate>,
-    /// By fence, which no two claims share.
+    /// By the number of the claim in this worker. A fence is not enough: jobs that came with one call share it.
     active: BTreeMap<u64, Active>,
     /// Jobs that have ended and of which the broker does not know.
     reports: Vec<Report>,
@@ -211,8 +211,8 @@ impl<B: Broker + 'static> Run<B> {
     /// Everything that is due.
     fn tick(&mut self) {
         let now = self.now();
-        for fence in self.active.keys().copied().collect::<Vec<_>>() {
-            self.advance(fence, Event::Tick);
+        for number in self.active.keys().copied().collect::<Vec<_>>() {
+            self.advance(number, Event::Tick);
         }
         for service in 0..self.gates.len() {
             if self.ends_at.is_none() && self.gates[service].look(now) {
@@ -231,7 +231,7 @@ impl<B: Broker + 'static> Run<B> {
     fn news(&mut self, news: News) {
         match news {
             News::Looked { service, found } => self.looked(service, &found),
-            News::Done { fence, result } => self.done(fence, result),
+            News::Done { number, result } => self.done(number, result),
             News::Heard(heard) => self.heard(heard),
         }
     }
@@ -239,8 +239,8 @@ impl<B: Broker + 'static> Run<B> {
     fn shut_down(&mut self) {
         let at = self.now() + self.it.pace.grace;
         self.ends_at = Some(at);
-        for fence in self.active.keys().copied().collect::<Vec<_>>() {
-            self.advance(fence, Event::Shutdown { at });
+        for number in self.active.keys().copied().collect::<Vec<_>>() {
+            self.advance(number, Event::Shutdown { at });
         }
     }
 }

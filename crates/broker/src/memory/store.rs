@@ -231,13 +231,14 @@ impl Store {
             return vec![];
         }
         let mut claims = Vec::new();
+        // One for all that come with this call, as on a server.
+        self.fence += 1;
         while claims.len() < want.most.min(MAX_BATCH) {
             let lines = self.waiting.iter().filter(|(it, _)| worker.capabilities().satisfy(it));
             let free = |line: &&(i64, JobId)| self.held(&line.1, now).is_none();
             let Some((_, id)) = lines.filter_map(|(_, line)| line.iter().find(free)).min().cloned() else {
                 break;
             };
-            self.fence += 1;
             let event = Event::Claim { worker: worker.id.clone(), lease: want.lease, fence: self.fence };
             if self.apply(&id, &event, now).is_err() {
                 break;

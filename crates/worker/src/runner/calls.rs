@@ -18,7 +18,7 @@ const RETRY_LONGEST: Duration = Duration::from_secs(5);
 pub(super) enum Reply {
     Claimed { reports: Vec<Report>, began: Time, answer: Result<Exchange, broker::Error> },
     Told { reports: Vec<Report>, answer: Result<Exchange, broker::Error> },
-    Renewed { fences: Vec<u64>, began: Time, answer: Result<Vec<Renewal>, broker::Error> },
+    Renewed { numbers: Vec<u64>, began: Time, answer: Result<Vec<Renewal>, broker::Error> },
 }
 
 /// A claim that is under way.
@@ -92,16 +92,16 @@ impl<B: Broker + 'static> Run<B> {
     pub(super) fn renew(&mut self, now: Time) {
         self.renew_at = None;
         let leased = self.active.iter().filter(|(_, it)| it.held.is_leased());
-        let (fences, tickets): (Vec<u64>, Vec<Ticket>) =
-            leased.map(|(fence, it)| (*fence, it.ticket.clone())).unzip();
-        if fences.is_empty() {
+        let (numbers, tickets): (Vec<u64>, Vec<Ticket>) =
+            leased.map(|(number, it)| (*number, it.ticket.clone())).unzip();
+        if numbers.is_empty() {
             return;
         }
         self.renewing = true;
         let (broker, worker, lease) = (self.it.broker.clone(), self.it.worker.clone(), self.it.pace.lease);
         self.calls.push(Box::pin(async move {
             let answer = broker.renew(&worker, &tickets, lease).await;
-            Reply::Renewed { fences, began: now, answer }
+            Reply::Renewed { numbers, began: now, answer }
         }));
     }
 
@@ -121,9 +121,9 @@ impl<B: Broker + 'static> Run<B> {
                 self.telling = false;
                 self.answered(answer, reports);
             }
-            Reply::Renewed { fences, began, answer } => {
+            Reply::Renewed { numbers, began, answer } => {
                 self.renewing = false;
-                self.renewed(&fences, began, answer);
+                self.renewed(&numbers, began, answer);
             }
         }
     }
@@ -160,19 +160,19 @@ impl<B: Broker + 'static> Run<B> {
         }
     }
 
-    fn renewed(&mut self, fences: &[u64], began: Time, answer: Result<Vec<Renewal>, broker::Error>) {
+    fn renewed(&mut self, numbers: &[u64], began: Time, answer: Result<Vec<Renewal>, broker::Error>) {
         let lease = self.it.pace.lease;
         match answer {
             Ok(renewals) => {
-                for (fence, renewal) in fences.iter().zip(renewals) {
+                for (number, renewal) in numbers.iter().zip(renewals) {
                     match renewal {
                         Renewal::Held { cancel, .. } => {
-                            self.advance(*fence, Event::Renewed { until: began + lease });
+                            self.advance(*number, Event::Renewed { until: began + lease });
                             if cancel {
-                                self.advance(*fence, Event::Cancelled);
+                                self.advance(*number, Event::Cancelled);
                             }
                         }
-                        Renewal::Lost => self.advance(*fence, Event::Lost),
+                        Renewal::Lost => self.advance(*number, Event::Lost),
                     }
                 }
                 self.renew_by(began + lease / 3);

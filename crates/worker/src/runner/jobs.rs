@@ -42,9 +42,9 @@ impl About {
 }
 
 impl<B: Broker + 'static> Run<B> {
-    pub(super) fn advance(&mut self, fence: u64, event: Event) {
+    pub(super) fn advance(&mut self, number: u64, event: Event) {
         let (now, patience) = (self.now(), self.patience());
-        let Some(active) = self.active.get_mut(&fence) else { return };
+        let Some(active) = self.active.get_mut(&number) else { return };
         let (held, effect) = lease::step(active.held, event, patience, now);
         active.held = held;
         match effect {
@@ -53,13 +53,13 @@ impl<B: Broker + 'static> Run<B> {
                 tracing::info!(job = %active.ticket.id, ?why, "a job is asked to stop");
                 active.at_work.stop(why);
             }
-            Some(Effect::Abandon) => self.abandon(fence),
+            Some(Effect::Abandon) => self.abandon(number),
         }
     }
 
     /// A connector that did not stop is cut off, and so is its service if that is ours to end.
-    fn abandon(&mut self, fence: u64) {
-        let Some(active) = self.active.remove(&fence) else { return };
+    fn abandon(&mut self, number: u64) {
+        let Some(active) = self.active.remove(&number) else { return };
         active.at_work.cut_off();
         let lease::State::Abandoned { why } = active.held.state else { return };
         let said =
@@ -112,7 +112,7 @@ impl<B: Broker + 'static> Run<B> {
         let outputs = self.it.store.of(&ticket.id, &attempt_id);
         let time = deadline.saturating_sub(now);
         let (task, hands) = Task::new(job, attempts + crashes, attempt_id, time, outputs);
-        let fence = ticket.fence;
+        let number = self.tally.claimed;
         let progress = job::Progress {
             broker: self.it.broker.clone(),
             ticket: ticket.clone(),
@@ -120,14 +120,14 @@ impl<B: Broker + 'static> Run<B> {
             redactor: self.it.redactor.clone(),
         };
         about.progress = Some(hands.progress.clone());
-        let run = job::Job { connector, task, hands, progress, span: about.span.clone() };
+        let run = job::Job { number, connector, task, hands, progress, span: about.span.clone() };
         let at_work = run.begin(&self.it.jobs, self.told.clone());
         self.listen();
         if self.ear.has_heard_of(&ticket.id) {
             self.renew_by(now);
         }
         self.renew_by(began + self.it.pace.lease / 3);
-        self.active.insert(fence, Active { ticket, service, held, at_work, about });
+        self.active.insert(number, Active { ticket, service, held, at_work, about });
         self.changed();
     }
 
@@ -146,10 +146,10 @@ impl<B: Broker + 'static> Run<B> {
     }
 
     /// A connector has ended.
-    pub(super) fn done(&mut self, fence: u64, result: Result<Value, Failure>) {
+    pub(super) fn done(&mut self, number: u64, result: Result<Value, Failure>) {
         let now = self.now();
-        self.advance(fence, Event::Done);
-        let Some(active) = self.active.remove(&fence) else { return };
+        self.advance(number, Event::Done);
+        let Some(active) = self.active.remove(&number) else { return };
         let lease::State::Ended { why } = active.held.state else { return };
         let gate = &mut self.gates[active.service];
         match &result {
