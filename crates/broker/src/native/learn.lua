@@ -1,5 +1,5 @@
 -- Writes down which signatures a class takes. ARGV: class, its capabilities, the number up to which it had judged, the one up
--- to which it has now, then (id, its document if it was told by a job, else '') of the signatures that it takes, up to 32.
+-- to which it has now, then (id, its document if it was told by a job, else '') of the signatures that it takes, up to 24.
 local class, from, upto = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
 call('HSET', Q .. 'k', class, ARGV[3])
 call('ZADD', Q .. 'c', now, class)

@@ -42,7 +42,7 @@ end
 -- document or a job of it.
 local function unjudged(judged, signatures)
   local learn = { '' }
-  local page = call('ZRANGEBYSCORE', Q .. 'so', '(' .. judged, 'inf', 'WITHSCORES', 'LIMIT', '0', 32)
+  local page = call('ZRANGEBYSCORE', Q .. 'so', '(' .. judged, 'inf', 'WITHSCORES', 'LIMIT', '0', 24)
   for n = 1, #page, 2 do
     local sig = page[n]
     local document = call('HGET', Q .. 's', sig)
@@ -64,7 +64,7 @@ local function unjudged(judged, signatures)
       call('HDEL', Q .. 's', sig)
     end
   end
-  learn[1] = ' ' .. judged .. ' ' .. (#page == 64 and page[64] or signatures)
+  learn[1] = ' ' .. judged .. ' ' .. (#page == 48 and page[48] or signatures)
   return learn
 end
 

@@ -1,4 +1,4 @@
--- Submits jobs, up to 48 of up to 16 signatures a call. ARGV: the byte budget, the life of a key, the number of signatures,
+-- Submits jobs, up to 44 of up to 16 signatures a call. ARGV: the byte budget, the life of a key, the number of signatures,
 -- then (id, document) of each; the number of kinds of jobs, then of each: the number of its signature, its delay, its limit
 -- key or '', whether its jobs have idempotency keys, and the part of the head that they share; then of each job: id, the
 -- number of its kind, score less the time in microseconds, document, and its key if its kind has them.

@@ -14,7 +14,7 @@ use crate::job::Job;
 use crate::life::ms;
 
 /// Jobs, signatures and bytes of documents in one call, so that it blocks Redis for less than 1 ms.
-const JOBS: usize = 48;
+const JOBS: usize = 44;
 const SIGNATURES: usize = 16;
 const BYTES: usize = 128 * 1024;
 

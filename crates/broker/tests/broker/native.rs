@@ -263,21 +263,21 @@ async fn a_server_that_is_gone_is_an_error() {
 #[tokio::test]
 async fn whoever_fills_a_queue_is_told_which_jobs_are_in_it() {
     let Some((broker, _server)) = native(settings("full")).await else { return };
-    // Two calls of 48 jobs. The first has one that does not fit, and ends there.
-    let jobs: Vec<_> = (0..96).map(|_| job()).collect();
+    // Two calls of 44 jobs. The first has one that does not fit, and ends there.
+    let jobs: Vec<_> = (0..88).map(|_| job()).collect();
     let mut all = jobs.clone();
     all[40] = all[40].clone().payload(json!("x".repeat(65_000)));
     all[70] = all[70].clone().id(jobs[3].id.clone());
     let Error::Full { submitted, .. } = broker.submit(&all).await.unwrap_err() else { panic!("it is full") };
-    let expected = all.iter().enumerate().filter(|(at, _)| !(40..48).contains(at)).map(|(at, it)| match at {
+    let expected = all.iter().enumerate().filter(|(at, _)| !(40..44).contains(at)).map(|(at, it)| match at {
         70 => Submission::Known(it.id.clone()),
         _ => Submission::Accepted(it.id.clone()),
     });
     assert_eq!(submitted, expected.collect::<Vec<_>>());
-    for job in &jobs[40..48] {
+    for job in &jobs[40..44] {
         assert_eq!(broker.status(&job.id).await.unwrap(), None);
     }
-    assert_eq!(broker.counts().await.unwrap().waiting, 96 - 8 - 1);
+    assert_eq!(broker.counts().await.unwrap().waiting, 88 - 4 - 1);
 }
 
 #[tokio::test]
