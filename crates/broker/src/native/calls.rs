@@ -65,7 +65,7 @@ impl Calls {
             .arg(2)
             .arg(&self.prefix)
             .arg(format!("{}run:{}", self.prefix, script.name))
-            .arg(format!("{} roll={roll}", self.settings))
+            .arg(format!("{} {roll:.6}", self.settings))
             .arg(call.0);
         command
     }

@@ -122,8 +122,8 @@ if most > 0 then
     -- The end of the last job's head, and what it says: the limit key, when the lease will be over, the record. Most heads end
     -- like the one before.
     local tail, key, till, record = nil, nil, nil, nil
-    -- Those that nobody has had before, as far as can be told: see below; and with their records.
-    local starts, records = {}, {}
+    -- Ids and records of those that nobody has had before, as far as can be told: see below.
+    local records = {}
     if paused or now >= (m[2] or 0) + 0 then
       R = R or rare(now)
       local newest = R.sweep()
@@ -232,7 +232,6 @@ if most > 0 then
                 R = R or rare(now)
                 own = R.start(id, record, key)
               else
-                starts[#starts + 1] = id
                 records[#records + 1] = id
                 records[#records + 1] = record
               end
@@ -262,10 +261,12 @@ if most > 0 then
       if newest then news, unsure, known = newest, ' +', false end
     end
 
-    if starts[1] then
+    if records[1] then
       local new = true
-      if starts[2] then
-        for _, old in ipairs(call('HMGET', JOBS, unpack(starts))) do new = new and not old end
+      if records[3] then
+        local ids = {}
+        for n = 1, #records, 2 do ids[#ids + 1] = records[n] end
+        for _, old in ipairs(call('HMGET', JOBS, unpack(ids))) do new = new and not old end
         if new then call('HSET', JOBS, unpack(records)) end
       else
         new = call('HSETNX', JOBS, records[1], records[2]) == 1

@@ -4,12 +4,15 @@
 -- Gathered by one call: bytes that came or went, events.
 local weight, events = 0, nil
 
--- The settings, as scripts.rs writes them.
+-- The settings, as scripts.rs writes them: without their names, for all of it is read by every call, and hashed.
 local settings
 local function setting(name)
   if not settings then
+    local names = {
+      'max_crashes', 'backoff_base', 'backoff_most', 'dead_ttl', 'class_ttl', 'events_ttl', 'sweep_every', 'signature_ttl', 'roll',
+    }
     settings = {}
-    for key, value in string.gmatch(ARGV[1], '(%S+)=(%S+)') do settings[key] = value end
+    for value in string.gmatch(ARGV[1], '%S+') do settings[table.remove(names, 1)] = value end
   end
   return settings[name]
 end

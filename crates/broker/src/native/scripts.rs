@@ -58,20 +58,18 @@ impl Scripts {
     }
 }
 
-/// The queue's settings as the scripts read them, without the `roll`, which is each call's own.
+/// The queue's settings as `queue.lua` reads them, in its order, without the `roll`, which is each call's own.
 pub(super) fn settings(it: &Settings) -> String {
-    format!(
-        "max_crashes={} backoff_base={} backoff_most={} dead_ttl={} class_ttl={} events_ttl={} sweep_every={} \
-         signature_ttl={}",
-        it.max_crashes,
-        ms(it.backoff.base),
-        ms(it.backoff.most),
-        ms(it.dead_ttl),
-        ms(it.class_ttl),
-        ms(it.events_ttl),
-        ms(it.sweep_every),
-        ms(it.signature_ttl),
-    )
+    let times = [
+        it.backoff.base,
+        it.backoff.most,
+        it.dead_ttl,
+        it.class_ttl,
+        it.events_ttl,
+        it.sweep_every,
+        it.signature_ttl,
+    ];
+    times.iter().fold(it.max_crashes.to_string(), |told, time| format!("{told} {}", ms(*time)))
 }
 
 /// The arguments of one call, behind the settings.
