@@ -4,7 +4,7 @@
 local Q = KEYS[1]
 local META, LEASES, JOBS = Q .. 'm', Q .. 'l', Q .. 'j'
 local BODY = Q .. 'b:'
--- APPEND leaves as much room as there are bytes: what is larger than this is copied to its own size.
-local ROOMY = 1024
+-- APPEND leaves as much room as there are bytes: what is larger than this is copied to its own size, up to so many bytes a call.
+local ROOMY, COPIED = 1024, 262144
 -- Numbers as arguments of commands are printed with 17 digits, which takes longer than the command: so strings, where they can be.
 local call, text, find = redis.call, string.format, string.find

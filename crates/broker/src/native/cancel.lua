@@ -23,6 +23,6 @@ elseif h.key then
 else
   call('ZREM', Q .. 'w:' .. h.sig, id)
 end
-cancelled(j.state and j or lines().fresh(id, h))
+cancelled(j.state and j or lines().untouched(id, h))
 settle()
 return 'cancelled'

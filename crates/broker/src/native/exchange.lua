@@ -29,27 +29,28 @@ if argv[first] then
     at = last + 2
   end
   local records, n, hears, seen, over, gone = call('HMGET', JOBS, unpack(ids)), 0, {}, {}, {}, {}
-  local stamp = text('%d', now)
-  -- Most ends are successes of jobs without marks that have never failed and were never lost: how the record of such a one
-  -- begins, the bytes beside its document, when it will be forgotten, what its own end says; the record before; and the text
-  -- before with all around it.
-  local plain, head, ends, line, same, last, said = nil, 0, nil, nil, nil, nil, nil
+  local stamp, copied = text('%d', now), 0
+  -- Most ends are successes of jobs without marks that have never failed and were never lost. How the record of such a one
+  -- begins, and the record that was looked at last.
+  local plain, known
+  -- The bytes beside its document, when it is forgotten, the line of its end; the last result, and that with all around it.
+  local head, ends, ending, result, framed
   at = first
   while argv[at] do
     local ticket, outcome, count = argv[at], argv[at + 1], argv[at + 2]
-    at, plain, same = at + 3, nil, nil
+    at, plain, known = at + 3, nil, nil
     for _ = 1, count do
       n = n + 1
-      local id, result, record = argv[at], argv[at + 1], records[n] or ''
+      local id, said, record = argv[at], argv[at + 1], records[n] or ''
       at = at + 2
-      if outcome == 'S' and record ~= same then
-        same = record
+      if outcome == 'S' and record ~= known then
+        known = record
         if not (plain and find(record, plain, 1, true) == 1) then
           local _, fence, ttl
           _, _, plain, fence, ttl, head = find(record, '^(r (%d+) (%d+) (%d+) %- 0 0 )')
           if plain and fence == ticket and ttl ~= '0' then
-            ends, last = text('%d', now + ttl), nil
-            line = '\nS ' .. fence .. ' ' .. ttl .. ' ' .. head .. ' - 0 0 ' .. stamp .. ' 0 - - '
+            ends, result = text('%d', now + ttl), nil
+            ending = '\nS ' .. fence .. ' ' .. ttl .. ' ' .. head .. ' - 0 0 ' .. stamp .. ' 0 - - '
           else
             plain = nil
           end
@@ -57,14 +58,19 @@ if argv[first] then
       end
       if plain and not seen[id] then
         -- As `ended` does it.
-        if result ~= last then last, said = result, '\n' .. result .. line .. #result end
+        if said ~= result then result, framed = said, '\n' .. said .. ending .. #said end
         local body = BODY .. id
-        local length = call('APPEND', body, said)
-        weight = weight + #said + head - length
-        call('PEXPIREAT', body, ends)
-        if length > ROOMY then
-          call('COPY', body, body .. '~')
-          call('RENAME', body .. '~', body)
+        local length = call('APPEND', body, framed)
+        if length == #framed then
+          call('UNLINK', body)
+        else
+          weight = weight + #framed + head - length
+          call('PEXPIREAT', body, ends)
+          if length > ROOMY and copied < COPIED then
+            copied = copied + length
+            call('COPY', body, body .. '~')
+            call('RENAME', body .. '~', body)
+          end
         end
         hears[n], seen[id] = '1', 'over'
         over[#over + 1] = id
@@ -72,7 +78,7 @@ if argv[first] then
         R = R or rare(now)
         -- It is told twice, and the first is not yet written down.
         if seen[id] == 'over' then call('HDEL', JOBS, id) end
-        local hear, stops = R.finish(id, ticket, outcome, result)
+        local hear, stops = R.finish(id, ticket, outcome, said)
         hears[n], seen[id] = hear and '1' or '0', 'told'
         if stops then gone[#gone + 1] = id end
       end

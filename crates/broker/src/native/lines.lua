@@ -23,7 +23,7 @@ local function lines()
   end
 
   -- The record of a job that has none yet: nobody has had it.
-  local function fresh(id, h)
+  local function untouched(id, h)
     return {
       id = id, state = 'w', fence = '0', ttl = h.ttl, head = h.length, marks = '-', failed = 0, lost = 0, at = 0, deadline = 0,
       who = '-',
@@ -232,7 +232,7 @@ local function lines()
   end
 
   made = {
-    head = head, fresh = fresh, room = room, start = start, leave = leave, join = join, enter = enter, emptied = emptied,
+    head = head, untouched = untouched, room = room, start = start, leave = leave, join = join, enter = enter, emptied = emptied,
     open = open, register = register, forget = forget, wake = wake, flush = flush, known = known, opened = OPENED,
   }
   return made

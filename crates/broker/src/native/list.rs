@@ -219,16 +219,16 @@ impl Native {
                 text(1)?.unwrap_or_default(),
                 text(2)?.unwrap_or_default(),
             );
-            if head.is_empty() {
+            // What is no job is told by an audit; the others are shown.
+            let (Ok(head), Ok(record)) = (wire::Head::of(&head, &key), Record::of(&held, &end, &key)) else {
                 continue;
-            }
-            let head = wire::Head::of(&head, &key)?;
-            let record = Record::of(&held, &end, &key)?;
+            };
+            let Ok(life) = record.life(&key) else { continue };
             let Some(signature) = self.signature_of(id, head.signature, known).await? else { continue };
             let summary = Summary {
                 id: id.clone(),
                 signature,
-                life: record.life(&key)?,
+                life,
                 limit_key: head.limit_key.map(|it| parsed(it, &key)).transpose()?,
                 max_attempts: head.max_attempts,
                 submitted: head.submitted,

@@ -41,7 +41,7 @@ pub(super) struct Ask {
 pub(super) struct Told {
     /// For each job done, whether it was heard.
     pub heard: Vec<bool>,
-    /// Of each claim the id, the first line of its record, and the document with its head.
+    /// Of each claim the id, the line of its record, and the document with its head.
     pub claims: Vec<String>,
     /// Signatures to judge: from which number, up to which; of each its id and a document.
     pub judge: Option<(String, String, Vec<String>)>,

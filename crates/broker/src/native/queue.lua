@@ -9,7 +9,8 @@ local settings
 local function setting(name)
   if not settings then
     local names = {
-      'max_crashes', 'backoff_base', 'backoff_most', 'dead_ttl', 'class_ttl', 'events_ttl', 'sweep_every', 'signature_ttl', 'roll',
+      'max_crashes', 'backoff_base', 'backoff_most', 'dead_ttl', 'class_ttl', 'events_ttl', 'sweep_every', 'signature_ttl',
+      'roll',
     }
     settings = {}
     for value in string.gmatch(ARGV[1], '%S+') do settings[table.remove(names, 1)] = value end
@@ -102,25 +103,28 @@ local function keep(j)
   return first
 end
 
--- A job has ended in a state: its bytes are free, its document and behind it its record stay for `ttl`.
+-- A job has ended in a state: its bytes are free, its document and behind it its record stay for `ttl`. Whose document somebody
+-- has taken away leaves nothing.
+local copied = 0
 local function ended(j, state, ttl, event)
   local body = BODY .. j.id
   tell(j.id, event, has(j, 'y'))
   call('HDEL', JOBS, j.id)
-  if ttl ~= '0' then
-    j.state, j.at, j.deadline = state, now, 0
-    if state ~= 'X' then j.who = '-' end
-    local said = '\n' .. (j.result or '') .. (j.message or '') .. '\n' .. line(j)
-    local length = call('APPEND', body, said)
-    weight = weight - (length - #said - j.head)
-    call('PEXPIREAT', body, after(ttl))
-    if length > ROOMY then
-      call('COPY', body, body .. '~')
-      call('RENAME', body .. '~', body)
-    end
-  else
-    weight = weight - (call('STRLEN', body) - j.head)
+  local length = call('STRLEN', body)
+  if length > 0 then weight = weight - (length - j.head) end
+  if length == 0 or ttl == '0' then
+    if state == 'X' then call('ZREM', Q .. 'x:' .. j.who, j.id) end
     call('UNLINK', body)
+    return
+  end
+  j.state, j.at, j.deadline = state, now, 0
+  if state ~= 'X' then j.who = '-' end
+  length = call('APPEND', body, '\n' .. (j.result or '') .. (j.message or '') .. '\n' .. line(j))
+  call('PEXPIREAT', body, after(ttl))
+  if length > ROOMY and copied < COPIED then
+    copied = copied + length
+    call('COPY', body, body .. '~')
+    call('RENAME', body .. '~', body)
   end
 end
 

@@ -99,7 +99,7 @@ end
 -- line of its own.
 local function start(id, record, key)
   local was, j = held(id), read(id, record)
-  if was then
+  if was and was.fence then
     j.head, j.marks, j.failed, j.lost, j.message = was.head, was.marks, was.failed, was.lost, was.message
     -- However the clock has gone.
     if tonumber(was.fence) >= tonumber(j.fence) then j.fence = text('%d', was.fence + 1) end

@@ -32,6 +32,9 @@ local function running()
       j.state, j.at, j.deadline, j.who = 'w', 0, 0, '-'
       keep(j)
       line.enter(j.id, h.sig, h.score, h.key)
+    else
+      -- Somebody has taken its document away.
+      call('HDEL', JOBS, j.id)
     end
   end
 

@@ -37,13 +37,13 @@ local told, count, delayed, dues = {}, 0, {}, {}
 -- line.
 local written = false
 if not keyed then
-  local bodies, size, seen = {}, 0, {}
+  local bodies, size, seen, doubled = {}, 0, {}, false
   for n = at, #ARGV, 4 do
     local id, kind, offset, document = ARGV[n], kinds[ARGV[n + 1] + 0], ARGV[n + 2], ARGV[n + 3]
     bodies[#bodies + 1] = BODY .. id
     bodies[#bodies + 1] = stamp .. offset .. kind.head .. document
     size = size + #document
-    if seen[id] then size = budget + 1 end
+    doubled = doubled or seen[id]
     seen[id] = true
     if plain then
       local rows, score = kind.rows, now + offset / 1000
@@ -53,7 +53,7 @@ if not keyed then
       rows[#rows + 1] = id
     end
   end
-  written = bodies[1] and bytes + size <= budget and call('MSETNX', unpack(bodies)) == 1
+  written = bodies[1] and not doubled and bytes + size <= budget and call('MSETNX', unpack(bodies)) == 1
   if written and plain then
     for _, kind in ipairs(kinds) do line.join(kind.sig, kind.rows, kind.best) end
     weight, count, at = size, #bodies / 2, #ARGV + 1

@@ -11,7 +11,7 @@ if call('EXISTS', stream) == 0 then
 end
 if j.state ~= '?' and not last then
   -- By a record of its own the claim sees that the job is not new, and by the mark that its end is told here.
-  if not j.state then j = lines().fresh(id, h) end
+  if not j.state then j = lines().untouched(id, h) end
   mark(j, 'y')
   keep(j)
 end

@@ -6,6 +6,7 @@ mod acl;
 mod audit;
 mod cluster;
 mod contract;
+mod damaged;
 mod documents;
 mod memory;
 mod naive;
