@@ -16,8 +16,8 @@ pub struct Weather {
     cut: u64,
     /// Those up to this number pass nothing on, and nobody is told.
     stalled: u64,
-    /// Questions pass, answers vanish.
-    pub deaf: bool,
+    /// Of those up to this number questions pass, answers vanish.
+    deaf: u64,
     /// Everything takes so much longer.
     pub late: Duration,
     /// New connections are closed at once.
@@ -76,6 +76,11 @@ impl Proxy {
         self.change(|it| it.cut = self.count());
     }
 
+    /// Those that there are pass no answers on any more; new ones do.
+    pub fn deafen(&self) {
+        self.change(|it| it.deaf = self.count());
+    }
+
     /// Those that there are pass nothing on any more; new ones do.
     pub fn stall(&self) {
         self.change(|it| it.stalled = self.count());
@@ -107,7 +112,7 @@ async fn pass(
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut bytes).await {
         let now = weather.borrow().clone();
-        if now.stalled >= number || (now.deaf && answers) {
+        if now.stalled >= number || (answers && now.deaf >= number) {
             continue;
         }
         if !now.late.is_zero() {

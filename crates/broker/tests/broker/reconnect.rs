@@ -51,29 +51,25 @@ async fn a_slow_server_is_no_dead_one() {
 #[tokio::test]
 async fn a_call_whose_answer_was_lost_is_sent_again_and_done_once() {
     let Some((broker, proxy, direct, _server)) = behind_proxy(settings("lost"), 10_000).await else { return };
-    let heal = |proxy: &Proxy| {
-        proxy.change(|it| it.deaf = false);
-        proxy.cut();
-    };
     // The server has the scripts before: what follows is one question.
     let before = submit(&broker, job()).await;
-    proxy.change(|it| it.deaf = true);
+    proxy.deafen();
     let jobs = [job().priority(1)];
     let id = &jobs[0].id;
     let (submitted, ()) = tokio::join!(broker.submit(&jobs), async {
         until("it is in the queue", async || direct.status(id).await.unwrap().is_some()).await;
-        heal(&proxy);
+        proxy.cut();
     });
     assert_eq!(submitted, Ok(vec![Submission::Known(id.clone())]));
     assert_eq!(direct.counts().await.unwrap().waiting, 2);
 
     let claimed = claim_one(&broker, &worker("w")).await;
-    proxy.change(|it| it.deaf = true);
+    proxy.deafen();
     let finishes =
         async { finish(&broker, &worker("w"), &claimed, Outcome::Success(json!("cat.png"))).await };
     let (heard, ()) = tokio::join!(finishes, async {
         until("it is done", async || state(&direct, id).await == State::Succeeded).await;
-        heal(&proxy);
+        proxy.cut();
     });
     assert!(heard, "its worker is not told that it has lost what it did");
     assert_eq!(state(&direct, &before).await, State::Waiting);
@@ -86,11 +82,10 @@ async fn a_failure_whose_answer_was_lost_is_an_error_and_counts_once() {
     };
     let id = submit(&broker, job()).await;
     let ticket = claim_one(&broker, &worker("w")).await.ticket;
-    proxy.change(|it| it.deaf = true);
+    proxy.deafen();
     let (w, failed) = (worker("w"), vec![(ticket, failure(true))]);
     let heals = async {
         until("it failed", async || direct.status(&id).await.unwrap().unwrap().life.attempts > 0).await;
-        proxy.change(|it| it.deaf = false);
         proxy.cut();
     };
     let (told, ()) = tokio::join!(broker.exchange(&w, failed, Want::NOTHING), heals);
@@ -108,11 +103,10 @@ async fn a_claim_whose_answer_was_lost_comes_back_after_its_lease() {
     // The class judges the signature before: what follows is one call.
     let first = claim_one(&direct, &worker("w")).await;
     assert!(finish(&direct, &worker("w"), &first, Outcome::HandBack).await);
-    proxy.change(|it| it.deaf = true);
+    proxy.deafen();
     let want = Want::now(1).lease(Duration::from_millis(50)).wait(LONG);
     let (worker, heal) = (worker("w"), async {
         until("it was given", async || matches!(state(&direct, &id).await, State::Running { .. })).await;
-        proxy.change(|it| it.deaf = false);
         proxy.cut();
     });
     let (claims, ()) = tokio::join!(claim(&broker, &worker, want), heal);

@@ -60,9 +60,11 @@ fn the_health_server_answers_while_nothing_else_is_there_and_the_machine_comes_u
     until("it waits for Redis", || {
         machine.get("/ready").is_some_and(|it| it.0 == 503 && it.1["stage"] == "registration")
     });
-    let (out, _, exit) = machine.ask("status");
-    assert_eq!(exit, Some(5));
-    assert!(out.contains("reconnecting") && out.contains("Connection refused"), "{out}");
+    until("it tells why", || {
+        let (out, _, exit) = machine.ask("status");
+        assert_eq!(exit, Some(5));
+        out.contains("reconnecting") && out.contains("Connection refused")
+    });
     machine.redis.start();
     machine.wait_ready();
     // It can be stopped at any time, also before it is up.
