@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Machine;
+use super::{Machine, until};
 use crate::daemon::{Daemon, stand_in};
 use crate::support::{Project, told};
 
@@ -54,7 +54,12 @@ fn planned(document: &Value) -> Processes {
 
 /// What a process that runs was given, of the variables in `keys`.
 fn given(pid: u64, keys: &BTreeSet<&String>) -> BTreeMap<String, String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let mut environment = Vec::new();
+    // It is empty while a program takes the place of another.
+    until("a program has an environment", || {
+        environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+        !environment.is_empty()
+    });
     let pairs =
         environment.split(|it| *it == 0).filter_map(|it| std::str::from_utf8(it).ok()?.split_once('='));
     let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
