@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::workspace::{command, output, root};
+use crate::workspace::{self, root};
 
 mod closure;
 mod images;
@@ -44,13 +44,10 @@ impl File {
 
 /// All text files that are, or are about to be, part of the repository; ignored ones are not.
 fn files() -> Vec<File> {
-    let listed =
-        output(command("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]));
-    let listed = listed.expect("tidy asks git which files belong to the repository");
-    let paths = listed.split('\0').filter(|path| !path.is_empty());
-    // A file that is gone from the tree, or is not text, has nothing to check.
+    let paths = workspace::files().expect("tidy asks git which files belong to the repository");
+    // A file that is not text has nothing to check.
     let read = |path: &str| std::fs::read_to_string(root().join(path)).ok();
-    paths.filter_map(|path| Some(File { path: path.to_owned(), text: read(path)? })).collect()
+    paths.into_iter().filter_map(|path| Some(File { text: read(&path)?, path })).collect()
 }
 
 /// Fails with every fault, not only the first.

@@ -32,6 +32,13 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
+/// Every file that git knows, or would add, by its path from the root. One that was removed and not yet committed is not told.
+pub(crate) fn files() -> Result<Vec<String>, String> {
+    let listed =
+        output(command("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
+    Ok(listed.split_terminator('\0').filter(|it| root().join(it).is_file()).map(str::to_owned).collect())
+}
+
 /// Runs `command` with our own stdout and stderr; a failure names the command as one would type it.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     match command.status() {

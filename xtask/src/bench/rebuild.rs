@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use super::compile::compiled;
-use crate::workspace::{cargo, command, output, read, root, target, write};
+use crate::workspace::{cargo, files, output, read, root, target, write};
 
 pub(super) fn run() -> Result<bool, String> {
     let copy = target()?.join("bench-rebuild");
@@ -34,19 +34,17 @@ pub(super) fn run() -> Result<bool, String> {
 
 /// Copies what git would, and takes away what is no longer there.
 fn take_over(copy: &Path) -> Result<(), String> {
-    let listed =
-        output(command("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
-    let files: Vec<&str> = listed.split_terminator('\0').filter(|it| root().join(it).is_file()).collect();
+    let files = files()?;
     for top in ["crates", "xtask"] {
         for file in below(&copy.join(top)) {
             let name = file.strip_prefix(copy).unwrap_or(&file).to_string_lossy().into_owned();
-            if !files.contains(&name.as_str()) {
+            if !files.contains(&name) {
                 fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             }
         }
     }
     for file in files {
-        let (from, to) = (root().join(file), copy.join(file));
+        let (from, to) = (root().join(&file), copy.join(&file));
         let text = fs::read(&from).map_err(|error| format!("{}: {error}", from.display()))?;
         if fs::read(&to).ok().as_ref() != Some(&text) {
             let made = to.parent().map_or(Ok(()), fs::create_dir_all);

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::workspace::{command, output, read, root};
+use crate::workspace::{files, read, root};
 
 /// The Dockerfile, in the context.
 pub(super) const DOCKERFILE: &str = "docker/Dockerfile";
@@ -36,15 +36,9 @@ pub(super) fn prebuilt(binary: Option<&Path>) -> Result<Vec<u8>, String> {
 
 /// The context of a build that compiles: every file that git knows, or would add.
 pub(super) fn source() -> Result<Vec<u8>, String> {
-    let listed =
-        output(command("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]))?;
     let mut tar = tar::Builder::new(Vec::new());
-    for file in listed.split_terminator('\0') {
-        let path = root().join(file);
-        // A file that was removed and not yet committed is still listed.
-        if path.is_file() {
-            add(&mut tar, file, &path)?;
-        }
+    for file in files()? {
+        add(&mut tar, &file, &root().join(&file))?;
     }
     tar.into_inner().map_err(|error| format!("the context: {error}"))
 }

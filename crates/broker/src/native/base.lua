@@ -4,7 +4,16 @@
 local Q = KEYS[1]
 local META, LEASES, JOBS = Q .. 'm', Q .. 'l', Q .. 'j'
 local BODY = Q .. 'b:'
--- APPEND leaves as much room as there are bytes: what is larger than this is copied to its own size, up to so many bytes a call.
-local ROOMY, COPIED = 1024, 262144
--- Numbers as arguments of commands are printed with 17 digits, which takes longer than the command: so strings, where they can be.
+-- Numbers as arguments of commands are printed with 17 digits, which takes longer than the command: so strings, where they can
+-- be.
 local call, text, find = redis.call, string.format, string.find
+
+-- APPEND leaves as much room as there are bytes. What is larger than 1 KiB is copied to its own size, about 256 KiB a call.
+local copied = 0
+local function fit(key, length)
+  if length > 1024 and copied < 262144 then
+    copied = copied + length
+    call('COPY', key, key .. '~')
+    call('RENAME', key .. '~', key)
+  end
+end

@@ -3,9 +3,9 @@
 -- (S succeeded, F failed, P failed for good, H handed back, X stopped), how many, then (id, text) of each, the result or the
 -- message. Claims go to the first until it has its most, and so on.
 -- Returns a line, `<milliseconds until something happens by itself, 0 to ask again at once, -1 for nothing> <for each done 1 or
--- 0>`; then of each claim the id, the line of its record, and the document with its head. Where the class has
--- signatures to judge, ` <number up to which it has> <and will have>` ends the first line, and of each of them the id and the
--- document, or a job of it, follow instead.
+-- 0>`; then of each claim the id, the line of its record, and the document with its head. Where the class has signatures to
+-- judge, ` <number up to which it has> <and will have>` ends the first line, and of each of them the id and the document, or a
+-- job of it, follow instead.
 --
 -- A job is done by one call of this, or by a part of one, so what most calls do is written out here in one go: making and
 -- calling functions would take as long as Redis needs for the commands. What is not common is in `rare`.
@@ -29,7 +29,7 @@ if argv[first] then
     at = last + 2
   end
   local records, n, hears, seen, over, gone = call('HMGET', JOBS, unpack(ids)), 0, {}, {}, {}, {}
-  local stamp, copied = text('%d', now), 0
+  local stamp = text('%d', now)
   -- Most ends are successes of jobs without marks that have never failed and were never lost. How the record of such a one
   -- begins, and the record that was looked at last.
   local plain, known
@@ -66,11 +66,7 @@ if argv[first] then
         else
           weight = weight + #framed + head - length
           call('PEXPIREAT', body, ends)
-          if length > ROOMY and copied < COPIED then
-            copied = copied + length
-            call('COPY', body, body .. '~')
-            call('RENAME', body .. '~', body)
-          end
+          fit(body, length)
         end
         hears[n], seen[id] = '1', 'over'
         over[#over + 1] = id
@@ -120,14 +116,14 @@ if most > 0 then
     told = R.unjudged(judged, signatures)
     wait, unsure = '0', ' +'
   else
-    -- A fence is the time in microseconds, or one more than the last of its job: a server that has lost its last writes, or a
-    -- replica that never had them, gives no fence to another worker and hears the one from before.
+    -- A fence is the time in microseconds, or one more than the last of its job. By the time, a server that has lost its last
+    -- writes, or a replica that never had them, gives none a second time and so does not hear the worker from before.
     local fence = time[1] .. text('%06d', time[2])
     local heads, leases, given = Q .. 'h:' .. class, {}, 0
     local more, swept = false, false
     -- The end of the last job's head, and what it says: the limit key, when the lease will be over, the record. Most heads end
     -- like the one before.
-    local tail, key, till, record = nil, nil, nil, nil
+    local tail, key, till, record
     -- Ids and records of those that nobody has had before, as far as can be told: see below.
     local records = {}
     if paused or now >= (m[2] or 0) + 0 then

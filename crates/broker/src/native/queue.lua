@@ -105,7 +105,6 @@ end
 
 -- A job has ended in a state: its bytes are free, its document and behind it its record stay for `ttl`. Whose document somebody
 -- has taken away leaves nothing.
-local copied = 0
 local function ended(j, state, ttl, event)
   local body = BODY .. j.id
   tell(j.id, event, has(j, 'y'))
@@ -121,11 +120,7 @@ local function ended(j, state, ttl, event)
   if state ~= 'X' then j.who = '-' end
   length = call('APPEND', body, '\n' .. (j.result or '') .. (j.message or '') .. '\n' .. line(j))
   call('PEXPIREAT', body, after(ttl))
-  if length > ROOMY and copied < COPIED then
-    copied = copied + length
-    call('COPY', body, body .. '~')
-    call('RENAME', body .. '~', body)
-  end
+  fit(body, length)
 end
 
 local function cancelled(j)

@@ -2,15 +2,18 @@
 
 use super::*;
 
+/// A generation of a simulation and a worker of OpenAI that has this key.
+fn build_with_key(machine: &Machine, key: &str) {
+    let mut command = machine.command("env-build --spec simulation:1,openai:1");
+    let (_, talk, exit) = told(&command.env("OPENAI_API_KEY", key).output().unwrap());
+    assert_eq!(exit, Some(0), "{talk}");
+}
+
 #[test]
 fn a_reload_gives_a_new_secret_to_those_who_have_it_and_leaves_the_others_alone() {
     let mut machine = Machine::new();
     machine.redis.start();
-    let built = |key: &str| {
-        let mut command = machine.command("env-build --spec simulation:1,openai:1");
-        let (_, talk, exit) = told(&command.env("OPENAI_API_KEY", key).output().unwrap());
-        assert_eq!(exit, Some(0), "{talk}");
-    };
+    let built = |key: &str| build_with_key(&machine, key);
     built("sk-the-first");
     let mut up = machine.run();
     let pid = |name: &str| machine.service(name)["pid"].as_u64();
@@ -60,11 +63,7 @@ fn a_service_elsewhere_that_a_reload_brings_is_looked_at_and_one_that_it_takes_a
 fn a_secret_that_comes_with_a_reload_is_in_no_line_that_the_machine_shows() {
     let mut machine = Machine::new();
     machine.redis.start();
-    let built = |key: &str| {
-        let mut command = machine.command("env-build --spec simulation:1,openai:1");
-        let (_, talk, exit) = told(&command.env("OPENAI_API_KEY", key).output().unwrap());
-        assert_eq!(exit, Some(0), "{talk}");
-    };
+    let built = |key: &str| build_with_key(&machine, key);
     built("sk-the-first");
     let mut up = machine.run();
     until("the service runs", || machine.service("simulation-service-0")["pid"].is_u64());
