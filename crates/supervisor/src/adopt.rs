@@ -15,7 +15,7 @@ use spec::ids::ProcessName;
 
 use crate::launcher::Plan;
 use crate::linux::MARKER;
-use crate::proc::{self, Identity};
+use crate::proc::{self, Identity, Variable};
 
 /// A process that outlives its supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +168,6 @@ fn read(path: &Path) -> io::Result<Option<Record>> {
 }
 
 /// The marker of a process in the environment of what it has started.
-pub(crate) fn marker(pid: i32) -> Option<String> {
+pub(crate) fn marker(pid: i32) -> Variable {
     proc::variable(pid, MARKER)
 }

@@ -26,7 +26,7 @@ use crate::core::{Exit, Pid};
 use crate::gpu::{self, Gpus};
 use crate::launcher::{Launched, Launcher, Output, Plan};
 use crate::ports;
-use crate::proc::{self, Identity, Stat};
+use crate::proc::{self, Identity, Stat, Variable};
 use crate::recipe::{recipe, why};
 use crate::rest;
 use crate::room;
@@ -40,6 +40,8 @@ pub(crate) const MARKER: &str = "ROSTER_PROCESS";
 
 /// Between two looks for what is left, if no death of a child wakes us before.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// For a process that is becoming another program to be one.
+const BECOMING: Duration = Duration::from_millis(1);
 /// For the kernel to end what was killed; what is in an uninterruptible call can take longer, and is then reported.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// For what an earlier supervisor has left and nobody wants any more.
@@ -122,9 +124,7 @@ impl Linux {
         for name in rest.keys() {
             self.memory.put(name, None)?;
         }
-        let with = |is: &dyn Fn(&str) -> bool| -> BTreeSet<i32> {
-            proc::all().into_iter().filter(|it| adopt::marker(*it).is_some_and(|it| is(&it))).collect()
-        };
+        let with = |is: &dyn Fn(&str) -> bool| Left::among(proc::all(), |_| false, is);
         // What they had started should have ended with it: it is not asked again.
         let started_by = |marker: &str| marker.split_once(':').and_then(|(it, _)| Identity::parse(it));
         let spared = |marker: &str| kept.values().chain(rest.values()).any(|it| it.marker == marker);
@@ -205,33 +205,27 @@ impl Linux {
     }
 
     /// What the run `pid` of a process has left among `suspects` and below them, and in its control group.
-    fn left_of(&self, pid: i32, marker: &str, suspects: impl IntoIterator<Item = i32>) -> BTreeSet<i32> {
-        let theirs = |it: &i32| {
-            Stat::of(*it).is_some_and(|it| it.session == pid || it.group == pid)
-                || adopt::marker(*it).is_some_and(|it| it == marker)
-        };
-        let mut left = proc::trees(suspects.into_iter().filter(theirs));
-        left.extend(self.cgroups.iter().flat_map(|it| it.members(marker)));
+    fn left_of(&self, pid: i32, marker: &str, suspects: impl IntoIterator<Item = i32>) -> Left {
+        let near = |it| Stat::of(it).is_some_and(|it| it.session == pid || it.group == pid);
+        let mut left = Left::among(suspects, near, |it| it == marker);
+        left.found = proc::trees(left.found);
+        left.found.extend(self.cgroups.iter().flat_map(|it| it.members(marker)));
         left
     }
 
     /// Ends everything that `left` finds, and the control group of `marker`, again and again until nothing is found.
     /// Returns how many could not be ended.
-    async fn end(
-        &self,
-        patience: Duration,
-        marker: Option<&str>,
-        left: impl Fn() -> BTreeSet<i32> + Send,
-    ) -> usize {
+    async fn end(&self, patience: Duration, marker: Option<&str>, left: impl Fn() -> Left + Send) -> usize {
         let kill_at = Instant::now() + patience;
         let give_up_at = kill_at + KILL_PATIENCE;
         let mut asked = BTreeSet::new();
         loop {
             // Listening comes first: what dies after the look is heard.
             let reaped = self.table.reaped.notified();
-            let left: Vec<_> = left().into_iter().filter_map(Identity::of).collect();
+            let Left { found, unclear } = left();
+            let left: Vec<_> = found.into_iter().filter_map(Identity::of).collect();
             let now = Instant::now();
-            if left.is_empty() || now >= give_up_at {
+            if left.is_empty() && !unclear || now >= give_up_at {
                 return left.len();
             }
             if let (true, Some(cgroups), Some(marker)) = (now >= kill_at, &self.cgroups, marker) {
@@ -244,8 +238,36 @@ impl Linux {
                     let _ = it.handle().map(|it| pidfd_send_signal(it, signal));
                 }
             }
-            let _ = timeout(LOOK_AGAIN.min(kill_at.max(now + Duration::from_millis(1)) - now), reaped).await;
+            let again = if unclear { BECOMING } else { LOOK_AGAIN };
+            let _ = timeout(again.min(kill_at.max(now + Duration::from_millis(1)) - now), reaped).await;
         }
+    }
+}
+
+/// What a look for leftovers has found.
+struct Left {
+    found: BTreeSet<i32>,
+    /// There was one of whom it could not be told, because it was just becoming another program.
+    unclear: bool,
+}
+
+impl Left {
+    /// Of `suspects` those that are `near`, or whose marker is one of theirs.
+    fn among(
+        suspects: impl IntoIterator<Item = i32>,
+        near: impl Fn(i32) -> bool,
+        theirs: impl Fn(&str) -> bool,
+    ) -> Self {
+        let mut left = Self { found: BTreeSet::new(), unclear: false };
+        for pid in suspects {
+            match adopt::marker(pid) {
+                _ if near(pid) => _ = left.found.insert(pid),
+                Variable::Is(marker) if theirs(&marker) => _ = left.found.insert(pid),
+                Variable::Unknown => left.unclear = true,
+                Variable::Is(_) | Variable::Absent => {}
+            }
+        }
+        left
     }
 }
 
@@ -333,9 +355,11 @@ impl Launcher for Linux {
         let survivors = std::mem::take(&mut *self.inherited());
         let left = self
             .end(Duration::ZERO, None, || {
-                let mut left = proc::trees(proc::children(proc::own()));
+                let mut left = Left { found: proc::trees(proc::children(proc::own())), unclear: false };
                 for it in survivors.values() {
-                    left.extend(self.left_of(it.process.pid, &it.marker, proc::all()));
+                    let Left { found, unclear } = self.left_of(it.process.pid, &it.marker, proc::all());
+                    left.found.extend(found);
+                    left.unclear |= unclear;
                 }
                 left
             })

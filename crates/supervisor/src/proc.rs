@@ -17,17 +17,29 @@ pub(crate) struct Stat {
     pub session: i32,
     /// When it was started, in clock ticks since boot: with its number, unique until the next boot.
     pub started: u64,
+    /// Its environment's size in bytes; none of what has no memory and of what is in the middle of `execve(2)`, which
+    /// sets the start of the code last (`load_elf_binary` in `fs/binfmt_elf.c`).
+    pub environment: Option<u64>,
+    /// It is ending, or a thread of the kernel: it has no memory, and gets none.
+    pub hollow: bool,
 }
+
+/// `PF_EXITING | PF_KTHREAD` of `include/linux/sched.h`.
+const HOLLOW: u64 = 0x0000_0004 | 0x0020_0000;
 
 impl Stat {
     /// `proc_pid_stat(5)`: `pid (name) state ppid pgrp session …`; the name may hold anything, brackets included.
     fn parse(line: &str) -> Option<Self> {
-        let mut fields = line.rsplit_once(')')?.1.split_ascii_whitespace();
-        let dead = matches!(fields.next()?, "Z" | "X");
-        let mut number = || fields.next()?.parse().ok();
-        let (parent, group, session) = (number()?, number()?, number()?);
-        let started = fields.nth(15)?.parse().ok()?;
-        Some(Self { dead, parent, group, session, started })
+        // The third field is the first one here.
+        let fields: Vec<&str> = line.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        let id = |field: usize| fields.get(field - 3)?.parse().ok();
+        let dead = matches!(*fields.first()?, "Z" | "X");
+        let code = number(26).filter(|it| *it > 0);
+        let environment = code.and_then(|_| number(51)?.checked_sub(number(50)?));
+        let hollow = dead || number(9)? & HOLLOW != 0;
+        let (parent, group, session) = (id(4)?, id(5)?, id(6)?);
+        Some(Self { dead, parent, group, session, started: number(22)?, environment, hollow })
     }
 
     /// Of a process, if there is one of that number.
@@ -122,13 +134,27 @@ pub(crate) fn trees(heads: impl IntoIterator<Item = i32>) -> BTreeSet<i32> {
     found
 }
 
-/// The value of a variable in the environment that a process was started with.
-pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let value = environment
-        .split(|it| *it == 0)
-        .find_map(|it| it.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    String::from_utf8(value.to_vec()).ok()
+/// What the environment says that a process was started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Variable {
+    Is(String),
+    Absent,
+    /// The process is just becoming another program: it has an environment again in a moment.
+    Unknown,
+}
+
+/// A variable in the environment that a process was started with.
+pub(crate) fn variable(pid: i32, name: &str) -> Variable {
+    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return Variable::Absent };
+    let mut all = environment.split(|it| *it == 0);
+    let value = all.find_map(|it| it.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    if let Some(Ok(value)) = value.map(|it| String::from_utf8(it.to_vec())) {
+        return Variable::Is(value);
+    }
+    // It was no whole one if it has another size afterwards. Not every kernel knows sizes: gVisor has none.
+    let whole = |it: Stat| it.hollow || it.environment == u64::try_from(environment.len()).ok();
+    let unknown = || Stat::of(own()).is_none_or(|it| it.environment.is_none());
+    if Stat::of(pid).is_none_or(whole) || unknown() { Variable::Absent } else { Variable::Unknown }
 }
 
 /// The name of a process's program, as the kernel keeps it: at most 15 bytes.
@@ -141,12 +167,44 @@ pub(crate) fn name(pid: i32) -> Option<String> {
 mod tests {
     use super::*;
 
+    const LINE: &str = "42 (a) b (c) S 1 7 5 0 -1 64 1 2 3 4 5 6 7 8 20 0 1 0 99 23 24 25 26 27 28 29 30 31 32 33 34 35 36 \
+                        37 38 39 40 41 42 43 44 45 46 47 48 49 1000 1030 52";
+
     #[test]
     fn a_name_with_brackets_and_spaces_is_no_field() {
-        let stat = Stat { dead: true, parent: 1, group: 7, session: 5, started: 99 };
-        let line = "42 (a) b (c) Z 1 7 5 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 99 1000";
-        assert_eq!(Stat::parse(line), Some(stat));
+        let stat = Stat {
+            dead: false,
+            parent: 1,
+            group: 7,
+            session: 5,
+            started: 99,
+            environment: Some(30),
+            hollow: false,
+        };
+        assert_eq!(Stat::parse(LINE), Some(stat));
         assert_eq!(Stat::parse("42 (a"), None);
+        // An old kernel says less.
+        let short = &LINE[..LINE.find(" 23").unwrap()];
+        assert_eq!(Stat::parse(short), Some(Stat { environment: None, ..stat }));
+        let zombie = Stat { dead: true, hollow: true, environment: None, ..stat };
+        assert_eq!(Stat::parse(&LINE.replace(" S ", " Z ").replace(" 26 ", " 0 ")), Some(zombie));
+        assert_eq!(Stat::parse(&LINE.replace(" 64 ", " 68 ")), Some(Stat { hollow: true, ..stat }));
+    }
+
+    /// While a program takes the place of another, its process has no environment: that is no sign that it is a stranger.
+    #[test]
+    fn a_process_that_becomes_another_program_is_never_without_its_variable() {
+        let script = r#"[ "$1" = 0 ] && exec sleep 1000; exec /bin/sh -c "$0" "$0" "$(($1 - 1))""#;
+        let mut command = std::process::Command::new("/bin/sh");
+        let mut process = command.args(["-c", script, script, "2000"]).env("OURS", "yes").spawn().unwrap();
+        let pid = i32::try_from(process.id()).unwrap();
+        let mut known = true;
+        while known && name(pid).as_deref() != Some("sleep") {
+            known = variable(pid, "OURS") != Variable::Absent;
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(known);
     }
 
     #[test]
@@ -155,6 +213,6 @@ mod tests {
         let parent = Stat::of(own).unwrap().parent;
         assert!(parent == 0 || children(parent).contains(&own));
         assert!(trees([own]).contains(&own));
-        assert_eq!(variable(own, "NO_SUCH_VARIABLE_OF_OURS"), None);
+        assert_eq!(variable(own, "NO_SUCH_VARIABLE_OF_OURS"), Variable::Absent);
     }
 }
