@@ -142,7 +142,7 @@ pub(crate) fn run() -> Result<ExitCode, String> {
     for step in &STEPS[table.lines().count()..] {
         table += &row(step.name, Duration::ZERO, "not run");
     }
-    println!("\nstep      seconds  result\n{table}\n{tests}");
+    say!("\nstep      seconds  result\n{table}\n{tests}");
     failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
@@ -209,7 +209,7 @@ impl Tests {
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
             let text = String::from_utf8_lossy(&line);
-            print!("{text}");
+            say!("{}", text.strip_suffix('\n').unwrap_or(&text));
             self.count(&text);
             line.clear();
         }

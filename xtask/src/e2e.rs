@@ -198,7 +198,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
     let all: Vec<_> = scenarios::ALL.iter().collect();
     if args.list {
         for scenario in all {
-            println!("{:<22} {}", scenario.name, scenario.about);
+            say!("{:<22} {}", scenario.name, scenario.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -220,7 +220,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
         for scenario in chosen {
             if let Some(why) = world.no_engine.as_ref().filter(|_| scenario.docker && lenient) {
                 left_out += 1;
-                println!("not run {:<22}           {why}", scenario.name);
+                say!("not run {:<22}           {why}", scenario.name);
                 continue;
             }
             let began = Instant::now();
@@ -229,16 +229,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, String> {
             match seen {
                 Ok(what) => {
                     passed += 1;
-                    println!("ok      {:<22} {took:6.1} s  {what}", scenario.name);
+                    say!("ok      {:<22} {took:6.1} s  {what}", scenario.name);
                 }
                 Err(why) => {
                     failed += 1;
-                    println!("FAILED  {:<22} {took:6.1} s  {why}", scenario.name);
+                    say!("FAILED  {:<22} {took:6.1} s  {why}", scenario.name);
                 }
             }
         }
         let left_out = if left_out > 0 { format!(", {left_out} not run") } else { String::new() };
-        println!("\n{passed} passed, {failed} failed{left_out}");
+        say!("\n{passed} passed, {failed} failed{left_out}");
         world.end(failed > 0).await;
         Ok(failed)
     }))?;

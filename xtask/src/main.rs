@@ -4,9 +4,20 @@
 //! The laws of the house (who may import whom, what a pure crate may not touch, what a file looks like) are its tests:
 //! see `tidy`.
 
+#![deny(
+    clippy::print_stdout,
+    reason = "it panics when nobody reads any more, as behind `| head`: use `say!`"
+)]
+
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+
+/// Writes a line to standard output. What is on its way goes on when nobody reads any more: it may have more to end.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::say(format_args!($($words)*)) };
+}
 
 mod bench;
 mod ci;
@@ -88,4 +99,15 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// See `say!`.
+///
+/// # Panics
+/// If the line cannot be written for another reason than that nobody reads, such as a full disk.
+fn say(line: std::fmt::Arguments<'_>) {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => panic!("standard output: {error}"),
+        _ => {}
+    }
 }

@@ -20,10 +20,10 @@ pub(super) fn run() -> Result<bool, String> {
     remove(&fresh)?;
     let crates = compiled(&messages?);
     let within_limits = crates < MOST_CRATES;
-    println!("| cold build of | crates | seconds | limit |");
-    println!("|---|--:|--:|---|");
+    say!("| cold build of | crates | seconds | limit |");
+    say!("|---|--:|--:|---|");
     let verdict = if within_limits { "" } else { ": OVER" };
-    println!("| cargo xtask | {crates} | {:.1} | below {MOST_CRATES} crates{verdict} |", took.as_secs_f64());
+    say!("| cargo xtask | {crates} | {:.1} | below {MOST_CRATES} crates{verdict} |", took.as_secs_f64());
     Ok(within_limits)
 }
 

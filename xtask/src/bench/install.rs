@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<bool, String> {
     let target = target()?;
     let bench = Bench { roster: target.join("release/roster"), scratch: target.join("bench-install") };
     remove(&bench.scratch)?;
-    println!("| case | ours | beside | ratio | limit | verdict |\n|---|--:|--:|--:|---|---|");
+    say!("| case | ours | beside | ratio | limit | verdict |\n|---|--:|--:|--:|---|---|");
     let downloads = bench.downloads(args)?;
     let nodes = bench.nodes(args)?;
     remove(&bench.scratch)?;
@@ -88,12 +88,12 @@ impl Bench {
         let (ratio, mib) = (median(&mut ratios), args.mib);
         let (ours, theirs) = (speed(&mut ours), speed(&mut theirs));
         let fast = ratio >= OF_CURL;
-        println!(
+        say!(
             "| download of {mib} MiB, beside curl | {ours} | {theirs} | {ratio:.2} | at least {OF_CURL} | {} |",
             verdict(fast)
         );
         let small = memory <= MOST_MB * 1_000_000;
-        println!(
+        say!(
             "| memory meanwhile | {} MB | | | at most {MOST_MB} MB | {} |",
             memory.div_ceil(1_000_000),
             verdict(small)
@@ -133,7 +133,7 @@ impl Bench {
         };
         let (ratio, count) = (median(&mut ratios), args.nodes);
         let faster = ratio > 1.0;
-        println!(
+        say!(
             "| {count} nodes, beside a loop of git clone | {} | {} | {ratio:.2} | above 1 | {} |",
             ms(&mut ours),
             ms(&mut theirs),

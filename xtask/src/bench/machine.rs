@@ -47,6 +47,6 @@ pub(super) fn run(args: &Args) -> Result<bool, String> {
             Part::Health => health::run(args.quick)?,
         });
     }
-    println!("{}", if args.json { report::json(&rows) } else { report::table(&rows) });
+    say!("{}", if args.json { report::json(&rows) } else { report::table(&rows) });
     Ok(rows.iter().all(|row| row.verdict() != Some(false)))
 }

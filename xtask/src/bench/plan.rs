@@ -17,7 +17,7 @@ pub(super) fn run(runs: u16) -> Result<bool, String> {
     let scratch = target.join("bench-plan");
     remove(&scratch)?;
     let mut good = true;
-    println!("{}", Measured::HEAD);
+    say!("{}", Measured::HEAD);
     for group in groups(&roster, &scratch)? {
         let cases = group.ours.iter().chain([&group.compose]);
         let measured: Vec<_> = cases
@@ -33,7 +33,7 @@ pub(super) fn run(runs: u16) -> Result<bool, String> {
                 Some(measured) => measured.row(case, compose.filter(|_| case.limit.is_some())),
                 None => (format!("| {} | - | - | - | | DID NOT RUN | |", case.name), false),
             };
-            println!("{row}");
+            say!("{row}");
             good &= within_limit;
         }
     }

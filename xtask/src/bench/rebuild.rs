@@ -15,17 +15,17 @@ pub(super) fn run() -> Result<bool, String> {
     let copy = target()?.join("bench-rebuild");
     // What a run before has built is of use: only what has changed since is written, so cargo builds only that.
     take_over(&copy)?;
-    println!("| one line changed in | compiled of ours | seconds |");
-    println!("|---|--:|--:|");
+    say!("| one line changed in | compiled of ours | seconds |");
+    say!("|---|--:|--:|");
     let (ours, took) = build(&copy)?;
-    println!("| nothing yet (whatever is not built) | {ours} | {:.1} |", took.as_secs_f64());
+    say!("| nothing yet (whatever is not built) | {ours} | {:.1} |", took.as_secs_f64());
     for (name, file) in crates(&copy)? {
         let text = read(&file)?;
         write(&file, &format!("{text}// A line.\n"))?;
         let told = build(&copy);
         write(&file, &text)?;
         let (ours, took) = told?;
-        println!("| {name} | {ours} | {:.1} |", took.as_secs_f64());
+        say!("| {name} | {ours} | {:.1} |", took.as_secs_f64());
         // Back to what it was, which is not measured.
         build(&copy)?;
     }

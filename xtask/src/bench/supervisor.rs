@@ -80,6 +80,6 @@ pub(super) fn run(args: &Args) -> Result<bool, String> {
             Part::Logs => logs::run(&place, scale)?,
         });
     }
-    println!("{}", if args.json { report::json(&rows) } else { report::table(&rows) });
+    say!("{}", if args.json { report::json(&rows) } else { report::table(&rows) });
     Ok(rows.iter().all(|row| row.verdict() != Some(false)))
 }

@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<bool, String> {
     let scale = if args.quick { &QUICK } else { &FULL };
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let rows = runtime.block_on(measure(parts, scale))?;
-    println!("{}", if args.json { report::json(&rows) } else { report::table(&rows) });
+    say!("{}", if args.json { report::json(&rows) } else { report::table(&rows) });
     Ok(rows.iter().all(|row| row.verdict() != Some(false)))
 }
 

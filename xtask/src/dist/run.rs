@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<(), String> {
         let path = out.join(name);
         let written = fs::create_dir_all(&out).and_then(|()| fs::write(&path, &bytes));
         written.map_err(|error| format!("{}: {error}", path.display()))?;
-        println!("{:>10}  {}", bytes.len(), path.display());
+        say!("{:>10}  {}", bytes.len(), path.display());
     }
     Ok(())
 }

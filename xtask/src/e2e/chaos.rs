@@ -51,7 +51,7 @@ pub(super) async fn run(args: &Chaos) -> Result<(), String> {
         None => image::released()?,
     };
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
-    println!("chaos: {} faults by the seed {seed}", args.kills);
+    say!("chaos: {} faults by the seed {seed}", args.kills);
     let folder = tempfile::Builder::new().prefix("roster-chaos-").tempdir();
     let folder = folder.map_err(|error| format!("a folder for the machines: {error}"))?;
     let done = interruptible(act(&roster, folder.path(), args.kills, fastrand::Rng::with_seed(seed))).await;
@@ -112,15 +112,15 @@ async fn act(roster: &Path, folder: &Path, faults: u32, rng: fastrand::Rng) -> R
 
     let found = audit::audit(folder, &ids)?;
     let told: Vec<_> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
-    println!("in {:.0} s: {}", stormed.as_secs_f64(), told.join(", "));
-    println!(
+    say!("in {:.0} s: {}", stormed.as_secs_f64(), told.join(", "));
+    say!(
         "{} jobs, {} claims, {} ended after three lost workers and put back; all over {:.1} s after the last fault",
         ids.len(),
         found.claims,
         replayed.len(),
         calm.as_secs_f64()
     );
-    println!("lost {}, doubled {}, orphans {}", found.lost.len(), found.doubled.len(), orphans.len());
+    say!("lost {}, doubled {}, orphans {}", found.lost.len(), found.doubled.len(), orphans.len());
     if found.lost.is_empty() && found.doubled.is_empty() && orphans.is_empty() {
         return Ok(());
     }

@@ -51,16 +51,16 @@ async fn show(roster: &Path, keep: bool) -> Result<(), String> {
     let folder = folder.map_err(|error| format!("a folder for the machine: {error}"))?;
     let redis = redis(folder.path()).await?;
     redis.ready().await?;
-    println!("{}", redis.words());
+    say!("{}", redis.words());
 
     let roster: PathBuf = roster.canonicalize().map_err(|error| format!("{}: {error}", roster.display()))?;
     let mut project = Project::new(&roster, &folder.path().join("demo"), free_ports(&first_port())?)?;
     project.set("REDIS_URL", redis.url(0));
     project.write("cards.json", &cards(2))?;
     let plan = "simulation --spec render:2,simulation:4 --inventory cards.json";
-    println!("$ roster env-build {plan}\n$ roster run");
+    say!("$ roster env-build {plan}\n$ roster run");
     let machine = project.boot(plan).await?;
-    println!(
+    say!(
         "the machine is ready {:.1} s after the start; its page: http://127.0.0.1:{}/\n",
         began.elapsed().as_secs_f64(),
         project.health_port
@@ -70,14 +70,14 @@ async fn show(roster: &Path, keep: bool) -> Result<(), String> {
     let mut shown = Shown { jobs: Vec::new(), killed: None, began: Instant::now(), last: None };
     shown.work(&queue, &project).await?;
     queue.audited().await?;
-    println!("{}", shown.summary()?);
+    say!("{}", shown.summary()?);
     if keep {
-        println!("it stays up, with its page; type Ctrl-C to end it");
+        say!("it stays up, with its page; type Ctrl-C to end it");
         tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
     }
     end(machine).await?;
     redis.end().await;
-    println!("the machine has stopped by itself, {:.0} s after the start", began.elapsed().as_secs_f64());
+    say!("the machine has stopped by itself, {:.0} s after the start", began.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -96,7 +96,7 @@ async fn redis(folder: &Path) -> Result<Redis, String> {
         let image = image::built("redis", None, base.as_deref(), Path::new("")).await?;
         return Redis::container(&image).await;
     }
-    println!("neither redis-server nor Docker is here");
+    say!("neither redis-server nor Docker is here");
     install_packages("redis-server", &["redis-server"])?;
     Redis::server(folder)
 }
@@ -184,7 +184,7 @@ impl Shown {
     /// A line that stays.
     fn tell(&self, text: &str) {
         let clear = if io::stdout().is_terminal() { "\r\x1b[2K" } else { "" };
-        println!("{clear}{:6.1} s  {text}", self.began.elapsed().as_secs_f64());
+        say!("{clear}{:6.1} s  {text}", self.began.elapsed().as_secs_f64());
     }
 
     fn progress(&mut self, done: u64) -> Result<(), String> {

@@ -21,7 +21,7 @@ pub(super) async fn run(args: &Build) -> Result<(), String> {
     let docker = engine().await?;
     let image = image(&docker, args).await?;
     let history = docker.image_history(&image).await.map_err(|error| format!("{image}: {error}"))?;
-    print!("{}", layers::table(&image, &layers::layers(history)));
+    say!("{}", layers::table(&image, &layers::layers(history)).trim_end());
     Ok(())
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn hold(victim: &Victim) -> Result<bool, String> {
         if answer.map_err(|error| error.to_string())?.claims.is_empty() {
             return Err("there is no job".into());
         }
-        println!("{CLAIMED}");
+        say!("{CLAIMED}");
         tokio::time::sleep(PATIENCE).await;
         Ok(true)
     })
