@@ -67,6 +67,12 @@ impl Rate {
     pub(crate) fn start(self, taken: f64, now: Millis) -> f64 {
         taken.max(now as f64) + self.cells().0
     }
+
+    /// The most that starts until now can have taken up.
+    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 ms")]
+    pub(crate) fn most_taken(self, now: Millis) -> f64 {
+        now.saturating_add(ms(self.per)) as f64
+    }
 }
 
 impl Limit {

@@ -208,7 +208,7 @@ impl Broker for Memory {
     }
 
     async fn limit(&self, key: &LimitKey, limit: Option<Limit>) -> Result<(), Error> {
-        self.change(|store, _| store.limits.set(key, limit));
+        self.change(|store, now| store.limits.set(key, limit, now));
         Ok(())
     }
 

@@ -15,12 +15,18 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub fn set(&mut self, key: &LimitKey, limit: Option<Limit>) {
-        if let Some(limit) = limit.filter(|it| *it != Limit::default()) {
+    pub fn set(&mut self, key: &LimitKey, limit: Option<Limit>, now: Millis) {
+        let limit = limit.filter(|it| *it != Limit::default());
+        // What starts have taken up under a slower rate does not count for longer than it could under this one.
+        match (limit.and_then(|it| it.rate), self.taken.get_mut(key)) {
+            (Some(rate), Some(taken)) => *taken = taken.min(rate.most_taken(now)),
+            (None, _) => drop(self.taken.remove(key)),
+            _ => {}
+        }
+        if let Some(limit) = limit {
             self.set.insert(key.clone(), limit);
         } else {
             self.set.remove(key);
-            self.taken.remove(key);
         }
     }
 

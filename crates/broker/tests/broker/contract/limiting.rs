@@ -120,6 +120,21 @@ pub async fn a_limit_is_changed_and_lifted_while_jobs_wait(broker: &impl Broker)
     assert_eq!(broker.limits().await.unwrap(), []);
 }
 
+pub async fn a_key_that_a_slow_rate_holds_goes_on_at_a_faster_one(broker: &impl Broker) {
+    broker.limit(&key(), Some(rate(1, 1000 * LONG))).await.unwrap();
+    broker.submit(&[keyed(), keyed(), keyed()]).await.unwrap();
+    let first = claim_one(broker, &worker("w")).await;
+    assert_eq!(claim(broker, &worker("w"), Want::now(9)).await, []);
+    broker.limit(&key(), Some(rate(1, SHORT))).await.unwrap();
+    let second = claim_one(broker, &worker("w")).await;
+    // It is the new rate from the first start on.
+    assert!(start(&second) > start(&first));
+    // And none, if that is lifted, also where another limit stays.
+    broker.limit(&key(), Some(rate(1, 1000 * LONG))).await.unwrap();
+    broker.limit(&key(), Some(at_once(3))).await.unwrap();
+    assert_eq!(claim(broker, &worker("w"), Want::now(9)).await.len(), 1);
+}
+
 pub async fn a_held_job_is_cancelled(broker: &impl Broker) {
     broker.limit(&key(), Some(at_once(1))).await.unwrap();
     let (first, second, third) = (keyed(), keyed(), keyed());

@@ -147,6 +147,7 @@ macro_rules! contract {
                 every_end_of_a_job_frees_its_slot,
                 jobs_of_a_key_start_no_faster_than_its_rate,
                 a_limit_is_changed_and_lifted_while_jobs_wait,
+                a_key_that_a_slow_rate_holds_goes_on_at_a_faster_one,
                 a_held_job_is_cancelled,
                 a_key_with_many_signatures_drains,
                 held_jobs_hold_nobody_else,
