@@ -248,13 +248,13 @@ impl Broker for Native {
             let most = REPLAYED.min(MAX_REPLAY - replayed.len());
             let call = kinds.iter().fold(Call::default().and(most).and(one), |call, it| call.and(it.word()));
             // The second time would tell only of jobs that the first had left.
-            let ids: Vec<String> =
+            let told: Vec<String> =
                 self.calls.run(self.connection.once(), &self.calls.scripts.replay, call).await?;
-            let last = ids.len() < REPLAYED;
+            let [more, ids @ ..] = &*told else { return Err(foreign("replay")) };
             for id in ids {
-                replayed.push(parsed(&id, "replay")?);
+                replayed.push(parsed(id, "replay")?);
             }
-            if last {
+            if more != "1" {
                 break;
             }
         }

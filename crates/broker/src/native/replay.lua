@@ -1,6 +1,7 @@
--- Puts dead jobs back into their lines. ARGV: how many at most, up to 16; the id or '', then the kinds. Returns their ids.
+-- Puts dead jobs back into their lines. ARGV: how many at most, up to 16; the id or '', then the kinds. Returns '1' if there may
+-- be more, and their ids.
 local most, one = tonumber(ARGV[2]), ARGV[3]
-local ids, line = {}, lines()
+local ids, looked, line = { '0' }, 0, lines()
 local function again(id, kind)
   call('ZREM', Q .. 'x:' .. kind, id)
   local j, h = look(id), line.head(id)
@@ -22,8 +23,14 @@ if one ~= '' then
   if j.state == 'X' then again(one, j.who) end
 else
   for at = 4, #ARGV do
-    for _, id in ipairs(call('ZRANGE', Q .. 'x:' .. ARGV[at], 0, most - #ids - 1)) do again(id, ARGV[at]) end
-    if #ids >= most then break end
+    local dead = call('ZRANGE', Q .. 'x:' .. ARGV[at], 0, most - looked - 1)
+    for _, id in ipairs(dead) do again(id, ARGV[at]) end
+    -- Also those whose time was over, and which no sweep has taken out yet.
+    looked = looked + #dead
+    if looked >= most then
+      ids[1] = '1'
+      break
+    end
   end
 end
 line.flush()

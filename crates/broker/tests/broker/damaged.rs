@@ -83,3 +83,23 @@ async fn a_batch_that_names_a_job_twice_counts_it_once() {
     let bytes = i64::try_from(serde_json::to_string(&twice).unwrap().len()).unwrap();
     assert_eq!(server.ask::<i64>(&["HGET", "{twice}:m", "bytes"]).await, bytes - 1000);
 }
+
+#[tokio::test]
+async fn dead_jobs_whose_time_is_over_do_not_keep_others_from_being_put_back() {
+    let Some(server) = Server::start().await else { return };
+    let broker = server.broker(settings("stale")).await;
+    let jobs: Vec<_> = (0..40).map(|_| job()).collect();
+    broker.submit(&jobs).await.unwrap();
+    for _ in 0..2 {
+        for claimed in claim(&broker, &worker("w"), Want::now(20)).await {
+            assert!(finish(&broker, &worker("w"), &claimed, failure(false)).await);
+        }
+    }
+    // As where nobody has swept for long.
+    for job in &jobs[..18] {
+        server.ask::<redis::Value>(&["DEL", &format!("{{stale}}:b:{}", job.id)]).await;
+    }
+    let replayed = broker.replay(&broker::Replay::All).await.unwrap();
+    assert_eq!(replayed.len(), 22);
+    assert_eq!(broker.counts().await.unwrap().dead, 0);
+}
