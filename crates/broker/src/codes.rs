@@ -75,10 +75,11 @@ pub const FULL: Code = Code {
     title: "the queue is full",
     exit: Exit::Error,
     explanation: "\
-A queue has a byte budget for jobs that are not finished. Without one, a flood of jobs would fill Redis, and a full
-Redis takes neither results nor heartbeats: everything would stop, not only what is new.
+A queue has a byte budget for jobs that are not finished, so that a flood of jobs does not fill Redis. Redis itself can be
+full all the same: results are kept for a day, others use it too, or its `maxmemory` is smaller than the budget. Then no
+job is taken and none begins; those that run can still end, be renewed and be cancelled.
 A million waiting jobs of 1 KiB in a queue with a budget of 1 GB break the rule.
-Submit later, start more workers, or give the queue a larger budget, if Redis has the memory.",
+Submit later, start more workers, keep results for a shorter time, or give the queue a larger budget and Redis the memory.",
 };
 
 /// Redis cannot be asked.

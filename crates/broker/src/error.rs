@@ -29,6 +29,12 @@ pub enum Error {
         /// Those of the call that are in the queue all the same, in their order.
         submitted: Vec<Submission>,
     },
+    /// Redis has no memory left, and takes nothing new. Submitting all again is safe.
+    #[error("Redis is full: it has used up its `maxmemory`")]
+    NoMemory {
+        /// Those of the call that are in the queue all the same, in their order.
+        submitted: Vec<Submission>,
+    },
     /// The address of Redis cannot be used. Every reason.
     #[error("the address of Redis: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Address {
@@ -62,7 +68,7 @@ impl Fault for Error {
     fn code(&self) -> Code {
         match self {
             Error::Refused { refusals, .. } => refusals.first().map_or(codes::SHAPE, Fault::code),
-            Error::Full { .. } => codes::FULL,
+            Error::Full { .. } | Error::NoMemory { .. } => codes::FULL,
             Error::Address { .. } => codes::ADDRESS,
             Error::Unknown { .. } => codes::UNKNOWN_JOB,
             Error::Wire(_) => codes::WIRE,
@@ -77,6 +83,9 @@ impl Fault for Error {
             Error::Refused { refusals, .. } => refusals.first().map(Fault::fix).unwrap_or_default(),
             Error::Full { .. } => {
                 "Submit later, start more workers, or raise the queue's byte budget.".into()
+            }
+            Error::NoMemory { .. } => {
+                "Give Redis more memory, or wait until results are forgotten; what runs can still end.".into()
             }
             Error::Address { faults } => faults.first().map(Fault::fix).unwrap_or_default(),
             Error::NotAllowed(_) => {

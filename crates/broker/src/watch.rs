@@ -80,7 +80,11 @@ impl<B: Broker> Watch<'_, B> {
                 }
                 Err(error) => error,
             };
-            let pause = if matches!(error, Error::Unreachable(_)) { patience.failed() } else { None };
+            let pause = if matches!(error, Error::Unreachable(_) | Error::NoMemory { .. }) {
+                patience.failed()
+            } else {
+                None
+            };
             let Some(pause) = pause else {
                 self.over = true;
                 return Some(Err(error));

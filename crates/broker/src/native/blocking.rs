@@ -31,7 +31,8 @@ impl Blocking {
             return Ok(false);
         }
         let mut command = redis::cmd("BZPOPMIN");
-        command.arg(key).arg(wait.as_secs_f64());
+        // Where it is rounded to 0, it would be for ever.
+        command.arg(key).arg(wait.max(Duration::from_millis(1)).as_secs_f64());
         Ok(self.ask::<Value>(&command, wait).await? != Some(Value::Nil))
     }
 

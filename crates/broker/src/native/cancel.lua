@@ -1,5 +1,7 @@
 -- Stops a job. ARGV: id. Returns 'cancelled', 'asked', 'finished' or 'unknown'.
 local id = ARGV[2]
+-- Also where Redis is full: a script that has written is not refused for want of memory.
+call('ZREM', Q .. 'd', '')
 local j, h = look(id), lines().head(id)
 if not h then return 'unknown' end
 if j.state == 'r' then

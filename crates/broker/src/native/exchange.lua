@@ -1,7 +1,7 @@
 -- Finishes jobs and claims the next, for workers of one class. ARGV: class, lease, a number: 1 if one was woken and 2 if one will
--- wait, how many ask, then (worker, most) of each; of each run of jobs done with one fence in one way: the fence, the outcome
--- (S succeeded, F failed, P failed for good, H handed back, X stopped), how many, then (id, text) of each, the result or the
--- message. Claims go to the first until it has its most, and so on.
+-- wait, or 4 if Redis is full, how many ask, then (worker, most) of each; of each run of jobs done with one fence in one way: the
+-- fence, the outcome (S succeeded, F failed, P failed for good, H handed back, X stopped), how many, then (id, text) of each, the
+-- result or the message. Claims go to the first until it has its most, and so on.
 -- Returns a line, `<milliseconds until something happens by itself, 0 to ask again at once, -1 for nothing> <for each done 1 or
 -- 0>`; then of each claim the id, the line of its record, and the document with its head. Where the class has signatures to
 -- judge, ` <number up to which it has> <and will have>` ends the first line, and of each of them the id and the document, or a
@@ -22,6 +22,8 @@ local news = m[1] or '0'
 
 local heard, first = '', 6 + 2 * asks
 if argv[first] then
+  -- A script that has written is not refused for want of memory.
+  if flags == '4' then call('ZREM', LEASES, '') end
   local ids, at = {}, first
   while argv[at] do
     local last = at + 1 + 2 * argv[at + 2]

@@ -23,6 +23,8 @@ use crate::life::Millis;
 
 /// Calls of one class that are on their way before others wait: one that Redis works on, and one that it finds when it is done.
 const FLYING: usize = 2;
+/// Instead of whether one was woken or will wait: Redis is full, and what has ended is to be heard all the same.
+const FULL: u8 = 4;
 
 /// What one worker asks.
 pub(super) struct Ask {
@@ -160,22 +162,38 @@ impl Meeting {
         let asks = || aboard.iter().map(|(ask, _)| ask);
         let woken = u8::from(asks().any(|it| it.woken));
         let waits = u8::from(asks().any(|it| it.waits));
-        let call = Call::default().and(class).and(lease).and(woken + 2 * waits).and(aboard.len());
-        let call = asks().fold(call, |call, it| call.and(&it.worker).and(it.most));
         let done: Vec<_> = asks().flat_map(|it| &it.done).collect();
-        let alike = done.chunk_by(|(one, how, _), (other, way, _)| one.fence == other.fence && how == way);
-        let call = alike.fold(call, |call, run| {
-            let (ticket, letter, _) = &run[0];
-            let call = call.and(ticket.fence).and(letter).and(run.len());
-            run.iter().fold(call, |call, (ticket, _, text)| call.and(&ticket.id).and(text))
-        });
-        let link = if asks().all(|it| it.twice) { self.link.clone() } else { self.link.once() };
-        let told: Result<Vec<String>, Error> = self.calls.run(link, &self.calls.scripts.exchange, call).await;
+        let call = |flags: u8, most: fn(&Ask) -> usize| {
+            let call = Call::default().and(class).and(lease).and(flags).and(aboard.len());
+            let call = asks().fold(call, |call, it| call.and(&it.worker).and(most(it)));
+            let alike =
+                done.chunk_by(|(one, how, _), (other, way, _)| one.fence == other.fence && how == way);
+            alike.fold(call, |call, run| {
+                let (ticket, letter, _) = &run[0];
+                let call = call.and(ticket.fence).and(letter).and(run.len());
+                run.iter().fold(call, |call, (ticket, _, text)| call.and(&ticket.id).and(text))
+            })
+        };
+        let link = || if asks().all(|it| it.twice) { self.link.clone() } else { self.link.once() };
+        let run = async |call| self.calls.run(link(), &self.calls.scripts.exchange, call).await;
+        let mut told: Result<Vec<String>, Error> = run(call(woken + 2 * waits, |it| it.most)).await;
+        // Nothing of a call that a full Redis refuses was carried out. What has ended is told without a claim, and heard.
+        let full = matches!(told, Err(Error::NoMemory { .. })) && !done.is_empty();
+        if full {
+            told = run(call(FULL, |_| 0)).await;
+        }
         let answers = told.and_then(|it| split(it, &asks().collect::<Vec<_>>()));
         match answers {
             Ok(answers) => {
-                for ((_, to), answer) in aboard.into_iter().zip(answers) {
-                    _ = to.send(Ok(answer));
+                for ((ask, to), answer) in aboard.into_iter().zip(answers) {
+                    // Who has told its ends asks again, and gets the error then.
+                    let refused = full && ask.done.is_empty();
+                    let answer = Told { next: if full { 0 } else { answer.next }, ..answer };
+                    _ = to.send(if refused {
+                        Err(Error::NoMemory { submitted: vec![] })
+                    } else {
+                        Ok(answer)
+                    });
                 }
             }
             Err(error) => {

@@ -1,4 +1,6 @@
 -- ARGV: 1 so that nothing is claimed, 0 to go on.
+-- Also where Redis is full: a script that has written is not refused for want of memory.
+call('ZREM', LEASES, '')
 call('HSET', META, 'paused', ARGV[2])
 -- What is new is looked at.
 call('HINCRBY', META, 'news', '1')

@@ -1,5 +1,7 @@
 -- Renews leases. ARGV: class, lease, then (id, fence) of each, up to 32. Returns for each the new end or '', and '1' if the
 -- worker is asked to stop.
+-- What runs can go on where Redis is full: a script that has written is not refused for want of memory.
+call('ZREM', LEASES, '')
 call('ZADD', Q .. 'c', 'XX', now, ARGV[2])
 local lease, told, leases = tonumber(ARGV[3]), {}, {}
 for at = 4, #ARGV, 2 do

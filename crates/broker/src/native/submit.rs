@@ -107,9 +107,14 @@ impl Native {
         }
         let sent: Vec<_> = chunks.iter().map(|it| it.jobs).collect();
         let mut told = jobs.iter().map(|it| Some(Submission::Accepted(it.id.clone()))).collect::<Vec<_>>();
-        let (mut first, mut full) = (0, None);
+        let (mut first, mut full, mut no_memory) = (0, None, false);
         for (answer, sent) in self.submit_calls(chunks).await?.into_iter().zip(sent) {
-            let (used, count, known) = answer;
+            let Some((used, count, known)) = answer else {
+                no_memory = true;
+                told[first..first + sent].fill(None);
+                first += sent;
+                continue;
+            };
             // A call that finds no room stops there. Those behind it may have smaller jobs.
             if count < sent {
                 full = full.or(Some(parsed(&used, "m")?));
@@ -125,24 +130,30 @@ impl Native {
         let submitted = told.into_iter().flatten().collect();
         match full {
             Some(used) => Err(Error::Full { used, budget: self.settings.byte_budget, submitted }),
+            None if no_memory => Err(Error::NoMemory { submitted }),
             None => Ok(submitted),
         }
     }
 
-    /// The answers of all chunks. Each is on its way while the next is written.
-    async fn submit_calls(&self, chunks: Vec<Chunk<'_>>) -> Result<Vec<Submitted>, Error> {
+    /// The answers of all chunks; `None` where Redis had no memory for one, which it says before it has written anything. Each
+    /// is on its way while the next is written.
+    async fn submit_calls(&self, chunks: Vec<Chunk<'_>>) -> Result<Vec<Option<Submitted>>, Error> {
         let (mut sent, mut answers) = (FuturesOrdered::new(), Vec::with_capacity(chunks.len()));
+        let fits = |answer| match answer {
+            Err(Error::NoMemory { .. }) => Ok(None),
+            answer => answer.map(Some),
+        };
         for chunk in chunks {
             let call = self.submit_call(chunk)?;
             let (link, script) = (self.connection.clone(), &self.calls.scripts.submit);
             sent.push_back(async move { Calls::send(link, script, &call).await });
             // A call leaves when it is asked for its answer for the first time.
             if let Some(Some(answer)) = sent.next().now_or_never() {
-                answers.push(answer?);
+                answers.push(fits(answer)?);
             }
         }
         while let Some(answer) = sent.next().await {
-            answers.push(answer?);
+            answers.push(fits(answer)?);
         }
         Ok(answers)
     }

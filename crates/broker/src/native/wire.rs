@@ -14,6 +14,9 @@ impl From<redis::RedisError> for Error {
         match (error.code(), error.detail()) {
             (Some("NOPERM"), Some(words)) => Error::NotAllowed(words.into()),
             (Some("UNREACHABLE"), Some(words)) => Error::Unreachable(words.into()),
+            (Some("OOM"), _) => Error::NoMemory { submitted: vec![] },
+            // 6.2 wraps what a script ran into.
+            (_, Some(words)) if words.contains("-OOM ") => Error::NoMemory { submitted: vec![] },
             _ => Error::Unreachable(error.to_string()),
         }
     }

@@ -8,6 +8,7 @@ mod cluster;
 mod contract;
 mod damaged;
 mod documents;
+mod full;
 mod memory;
 mod naive;
 mod native;

@@ -91,6 +91,7 @@ async fn submit(queue: &Queue, jobs: &[Job]) -> Result<Told<Sent>, Vec<Finding>>
             Err(Error::Full { used, budget, submitted }) => {
                 (submitted, Some(Error::Full { used, budget, submitted: vec![] }))
             }
+            Err(Error::NoMemory { submitted }) => (submitted, Some(Error::NoMemory { submitted: vec![] })),
             Err(error) => {
                 if matches!(error, Error::Unreachable(_)) {
                     in_doubt = call.iter().map(|it| it.id.clone()).collect();
