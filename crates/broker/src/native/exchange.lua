@@ -20,7 +20,7 @@ local weight, events, R, woken = 0, nil, nil, flags == '1' or flags == '3'
 local m = call('HMGET', META, 'news', 'sweep', 'c:' .. class)
 local news = m[1] or '0'
 
-local heard, first = '', 6 + 2 * asks
+local heard, first, busy = '', 6 + 2 * asks, false
 if argv[first] then
   -- A script that has written is not refused for want of memory.
   if flags == '4' then call('ZREM', LEASES, '') end
@@ -90,11 +90,14 @@ if argv[first] then
   heard = table.concat(hears)
   if gone[1] then call('ZREM', LEASES, unpack(gone)) end
 end
-if R then news = R.flush() or news end
+if R then
+  news = R.flush() or news
+  busy = R.busy()
+end
 
-local told, count, wait = { '' }, 0, '-1'
+local told, count, wait = { '' }, 0, busy and '0' or '-1'
 
-if most > 0 then
+if most > 0 and not busy then
   local _, _, judged, cursor, due, unsure = find(m[3] or '0 - 0 +', '^(%d+) (%S+) (%d+)( ?%+?)$')
   -- Whatever is new to a class has a higher number than the last news that it has read.
   local signatures, paused, known = judged, false, cursor == news and unsure == ''
@@ -132,9 +135,11 @@ if most > 0 then
       R = R or rare(now)
       local newest = R.sweep()
       if newest then news, unsure, known = newest, ' +', false end
-      swept = true
+      swept, more = true, R.busy()
+      -- And the next call claims before it sweeps.
+      if more then call('HSET', META, 'sweep', text('%d', now + 2)) end
     end
-    for turn = 1, paused and 0 or 2 do
+    for turn = 1, (paused or more) and 0 or 2 do
       -- What is new of the lines that the class takes from.
       if cursor ~= news then
         local page, better = call('ZRANGEBYSCORE', Q .. 'news', '(' .. cursor, 'inf', 'WITHSCORES', 'LIMIT', '0', 32), {}
@@ -263,6 +268,8 @@ if most > 0 then
       R = R or rare(now)
       local newest = R.sweep()
       if newest then news, unsure, known = newest, ' +', false end
+      more = R.busy()
+      if more then break end
     end
 
     if records[1] then

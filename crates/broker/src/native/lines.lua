@@ -73,6 +73,7 @@ local function lines()
   -- A job of a limit key no longer runs.
   local function leave(id, key)
     local it = gate(key)
+    made.keyed = made.keyed + 1
     call('SREM', Q .. 'r:' .. key, id)
     if it.most then it.running = it.running - 1 end
     if it.limited then freed[key] = true end
@@ -97,6 +98,7 @@ local function lines()
   -- room, a token `@key` stands in the line.
   local function enter(id, sig, score, key)
     if not key then return join(sig, { score, id }, score) end
+    made.keyed = made.keyed + 1
     call('ZADD', Q .. 'g:' .. key .. ':' .. sig, score, id)
     local open, at = room(key)
     if open then
@@ -119,6 +121,7 @@ local function lines()
   local function open(key)
     local may, at = room(key)
     local more = false
+    made.keyed = made.keyed + 1
     if may then
       local sigs = call('ZRANGEBYSCORE', Q .. 'y:' .. key, '0', '0', 'LIMIT', '0', GROUPS)
       more = #sigs == GROUPS
@@ -234,6 +237,8 @@ local function lines()
   made = {
     head = head, untouched = untouched, room = room, start = start, leave = leave, join = join, enter = enter, emptied = emptied,
     open = open, register = register, forget = forget, wake = wake, flush = flush, known = known, opened = OPENED,
+    -- What was done for limit keys: jobs that came and went, and keys that were opened.
+    keyed = 0,
   }
   return made
 end

@@ -38,6 +38,11 @@ local function sweep()
   return flush()
 end
 
+-- Whether what was done for limit keys is enough for one call.
+local function busy()
+  return made and made.keyed > 12
+end
+
 -- A page of the signatures that a class has yet to judge: ` <how far it has> <how far it will have>`, then each with its
 -- document or a job of it.
 local function unjudged(judged, signatures)
@@ -120,6 +125,6 @@ end
 
 return {
   finish = finish, flush = flush, sweep = sweep, unjudged = unjudged, take = take, start = start, pass = pass,
-  setting = setting,
+  setting = setting, busy = busy,
   gathered = function() return weight, events end,
 }

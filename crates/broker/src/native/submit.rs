@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::life::ms;
 
-/// Jobs, signatures and bytes of documents in one call, so that it blocks Redis for less than 1 ms.
+/// Jobs, signatures and bytes of documents in one call, so that it blocks Redis for less than 1 ms. A job with a limit key, which
+/// takes more commands, counts as two.
 const JOBS: usize = 44;
 const SIGNATURES: usize = 16;
 const BYTES: usize = 128 * 1024;
@@ -31,6 +32,7 @@ struct Kind<'j> {
 #[derive(Default)]
 struct Chunk<'j> {
     jobs: usize,
+    limited: usize,
     bytes: usize,
     kinds: Vec<Kind<'j>>,
     /// Of the jobs that have a signature first: it is theirs.
@@ -66,9 +68,12 @@ impl<'j> Chunk<'j> {
 
     /// Adds a job, or says that it does not fit.
     fn add(&mut self, job: &'j Job, score: i64, document: String) -> Result<(), String> {
-        let full = self.jobs == JOBS || (self.jobs > 0 && self.bytes + document.len() > BYTES);
+        let limited = usize::from(job.limit_key.is_some());
+        let full = self.jobs + self.limited + limited >= JOBS
+            || (self.jobs > 0 && self.bytes + document.len() > BYTES);
         let Some(kind) = (!full).then(|| self.kind(job)).flatten() else { return Err(document) };
         self.jobs += 1;
+        self.limited += limited;
         self.bytes += document.len();
         self.rows.push(Row { job, kind, score, document });
         Ok(())

@@ -4,6 +4,7 @@
 
 mod acl;
 mod audit;
+mod caps;
 mod cluster;
 mod contract;
 mod damaged;
