@@ -76,10 +76,14 @@ impl Show {
         let line = match self {
             Self::Bars(_) => {
                 let Some(bar) = bar else { return };
-                if let News::Progress(progress) = &event.news {
+                // The bar itself says how far.
+                let message = if let News::Progress(progress) = &event.news {
                     bar.set_position(progress.percent.into());
-                }
-                bar.set_message(queue.redactor.text(&words(&event.news)));
+                    clean(&progress.message, 200)
+                } else {
+                    words(&event.news)
+                };
+                bar.set_message(queue.redactor.text(&message));
                 return;
             }
             Self::Silent => return,
