@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::group::Group;
 use crate::connector::Task;
@@ -112,6 +112,8 @@ impl<'a> Script<'a> {
 
     /// What it comes to.
     pub(super) async fn result(&mut self) -> Result<Value, Failure> {
+        // How it ended, and until when its last words are waited for: of what it started, somebody may hold the line open.
+        let mut ended: Option<(Option<ExitStatus>, Instant)> = None;
         loop {
             tokio::select! {
                 biased;
@@ -126,7 +128,10 @@ impl<'a> Script<'a> {
                     }
                 }
                 shown = show(&mut self.shown, &mut self.tail) => if !shown { self.shown = None },
-                status = self.group.child.wait() => return Err(silent(status.ok())),
+                status = self.group.child.wait(), if ended.is_none() => {
+                    ended = Some((status.ok(), Instant::now() + REST));
+                }
+                status = silence(ended), if ended.is_some() => return Err(silent(status)),
             }
         }
     }
@@ -203,6 +208,13 @@ fn silent(status: Option<ExitStatus>) -> Failure {
     Failure::of(Symptom::Failed, format!("the script ended without a result ({status})"))
 }
 
+/// After the last words how it ended.
+async fn silence(ended: Option<(Option<ExitStatus>, Instant)>) -> Option<ExitStatus> {
+    let (status, at) = ended?;
+    sleep_until(at).await;
+    status
+}
+
 /// Takes what was written for people, so that whoever writes never waits. Whether there may be more.
 async fn show(shown: &mut Option<Receiver>, tail: &mut VecDeque<u8>) -> bool {
     let Some(shown) = shown else { return std::future::pending().await };
@@ -234,19 +246,51 @@ impl Talk {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut searched = 0;
         loop {
-            if let Some(at) = self.buffer[searched..].iter().position(|it| *it == b'\n') {
-                let rest = self.buffer.split_off(searched + at + 1);
-                return Ok(Some(std::mem::replace(&mut self.buffer, rest)));
-            }
+            let end = self.buffer[searched..].iter().position(|it| *it == b'\n').map(|it| searched + it);
             searched = self.buffer.len();
-            if searched > LINE {
+            // What one reading brings may be long.
+            if end.unwrap_or(searched) > LINE {
                 let words = format!("the script's result is longer than {LINE} bytes: make it an output");
                 return Err(Failure::of(Symptom::Invalid, words));
+            }
+            if let Some(end) = end {
+                let rest = self.buffer.split_off(end + 1);
+                return Ok(Some(std::mem::replace(&mut self.buffer, rest)));
             }
             // A child that was killed resets the connection: then, too, there is no more.
             if !matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..)) {
                 return Ok(None);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which read brings how much is up to the kernel.
+    #[tokio::test]
+    async fn a_line_is_too_long_even_if_its_end_is_there_at_once() {
+        for (length, fits) in [(LINE, true), (LINE + 1, false)] {
+            let (_theirs, ours) = UnixStream::pair().unwrap();
+            let buffer = [vec![b'x'; length], b"\nmore".to_vec()].concat();
+            let mut talk = Talk { stream: ours, buffer };
+            let line = talk.next().await;
+            assert_eq!(line.map(|it| it.unwrap().len()).ok(), fits.then_some(length + 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_are_told_one_by_one_however_they_come() {
+        let (mut theirs, stream) = UnixStream::pair().unwrap();
+        let mut talk = Talk { stream, buffer: Vec::new() };
+        theirs.write_all(b"one\ntwo\nth").await.unwrap();
+        assert_eq!(talk.next().await.unwrap().unwrap(), b"one\n");
+        assert_eq!(talk.next().await.unwrap().unwrap(), b"two\n");
+        theirs.write_all(b"ree\n").await.unwrap();
+        drop(theirs);
+        assert_eq!(talk.next().await.unwrap().unwrap(), b"three\n");
+        assert_eq!(talk.next().await.unwrap(), None);
     }
 }
