@@ -5,6 +5,8 @@ mod interpolate;
 mod mounts;
 mod variables;
 
+use std::collections::BTreeMap;
+
 use spec::ids::EnvKey;
 use spec::notes::{Finding, Located, errors};
 use spec::source::{Place, SourceText};
@@ -80,7 +82,25 @@ pub(crate) fn read(
     for service in others {
         reader.other(service, &mut drafts);
     }
+    named_apart(&mut drafts, reader.report);
     drafts
+}
+
+/// Machines of one name would take each other's place in Redis: a name that several have is no name.
+fn named_apart(drafts: &mut [Draft], report: &mut Report) {
+    let mut named: BTreeMap<String, Vec<&mut Draft>> = BTreeMap::new();
+    for draft in drafts {
+        if let Some(name) = crate::variables::machine_id(draft) {
+            named.entry(name.to_owned()).or_default().push(draft);
+        }
+    }
+    for draft in named.into_values().filter(|it| it.len() > 1).flatten() {
+        for said in draft.said.remove("MACHINE_ID").unwrap_or_default() {
+            let why = "other machines of the file have this name too";
+            let fix = "say one for each; left out, it is the profile's name";
+            report.decide(codes::SETTING, "`MACHINE_ID`", why, fix, &said.place);
+        }
+    }
 }
 
 /// What reading a compose file needs.

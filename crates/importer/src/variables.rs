@@ -187,10 +187,8 @@ fn one(
         }
         return;
     }
-    // Roster's own machines have the name that somebody gave them.
-    let named_anew = first.form == Form::Written && !draft.said.keys().any(|it| it.as_str() == OWN);
     let value = match ours.as_str() {
-        "MACHINE_ID" if named_anew => without_chance(&first.value),
+        "MACHINE_ID" if is_named_anew(draft, first) => without_chance(&first.value),
         _ => first.value.as_str(),
     };
     let template = first.form == Form::Template;
@@ -231,6 +229,17 @@ fn one(
     } else {
         settled.public.insert(ours.clone(), spec::template::escape(value));
     }
+}
+
+/// What the machine will be called, if its files say it.
+pub(crate) fn machine_id(draft: &Draft) -> Option<&str> {
+    let said = agreed(draft.said.get("MACHINE_ID")?)?;
+    Some(if is_named_anew(draft, said) { without_chance(&said.value) } else { &said.value })
+}
+
+/// Roster's own machines have the name that somebody gave them.
+fn is_named_anew(draft: &Draft, said: &Said) -> bool {
+    said.form == Form::Written && !draft.said.contains_key(OWN)
 }
 
 /// What has to be there instead, where a value cannot be planned with.

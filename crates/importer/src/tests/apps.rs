@@ -210,3 +210,24 @@ fn secrets_of_a_compose_file_are_never_shown() {
     );
     assert!(import.machines[0].files[0].shown.contains("redis://u:${PASSWORD:?say it}@hub:6379"));
 }
+
+#[test]
+fn machines_of_a_compose_file_that_have_one_name_are_to_be_named_apart() {
+    let machine = |service: &str, id: &str| {
+        format!("  {service}:\n    environment: [WORKERS=simulation:1, MACHINE_ID={id}]\n")
+    };
+    let text = ["services:\n", &machine("a", "box"), &machine("b", "box"), &machine("c", "other")].concat();
+    let file = SourceText::guarded("c.yml", &text);
+    let imported = |service: Option<&str>| {
+        let wishes = Wishes { service: service.map(str::to_owned), ..Wishes::default() };
+        compose(&file, &Beside("nowhere".into()), &wishes, &offer()).unwrap()
+    };
+    let import = imported(None);
+    assert_eq!(items(&import, Outcome::Decide), ["IMP115 `MACHINE_ID`"]);
+    let places = import.items.iter().find(|it| it.outcome == Outcome::Decide).map(|it| it.count);
+    assert_eq!(places, Some(2));
+    let says = |at: usize| import.machines[at].files[0].shown.contains("MACHINE_ID");
+    assert_eq!([says(0), says(1), says(2)], [false, false, true]);
+    // One by itself has its name for itself.
+    assert_eq!(imported(Some("a")).open(), 0);
+}
