@@ -121,7 +121,11 @@ pub(crate) fn run(_: &Verb) -> Result<ExitCode, String> {
 /// It does not answer.
 #[cfg(feature = "e2e")]
 pub(crate) async fn engine() -> Result<bollard::Docker, String> {
-    let why = |error| format!("no Docker engine answers: {error}; start one, or name one by DOCKER_HOST");
+    let why = |error| {
+        format!(
+            "no Docker engine answers: {error}; start one (`cargo xtask setup --engine`), or name one by DOCKER_HOST"
+        )
+    };
     let docker = bollard::Docker::connect_with_defaults().map_err(why)?;
     docker.ping().await.map_err(why)?;
     Ok(docker)

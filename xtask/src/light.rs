@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    os::unix::process::CommandExt as _,
     process::{ExitCode, Stdio},
 };
 
@@ -14,14 +15,12 @@ pub(crate) const RELEASE: &str = "release";
 /// one do not replace each other.
 pub(crate) const DRIVER: &str = "driver";
 
-/// Runs this command line again with the feature `e2e`, built by this profile, and ends as it ends.
+/// Becomes this command line with the feature `e2e`, built by this profile: whoever ends it ends that.
 pub(crate) fn again(profile: &str) -> Result<ExitCode, String> {
     eprintln!("xtask: this verb is compiled on its first use, which takes minutes");
     let run = ["run", "--profile", profile, "--package", "xtask", "--features", "e2e", "--"];
     let mut command = cargo(run);
     let folder = env::current_dir().map_err(|error| format!("the current directory: {error}"))?;
     command.args(env::args_os().skip(1)).current_dir(folder).stdin(Stdio::inherit());
-    let status = command.status().map_err(|error| format!("`{}` did not start: {error}", typed(&command)))?;
-    let code = status.code().and_then(|it| u8::try_from(it).ok());
-    code.map(ExitCode::from).ok_or_else(|| format!("`{}` ended by {status}", typed(&command)))
+    Err(format!("`{}` did not start: {}", typed(&command), command.exec()))
 }

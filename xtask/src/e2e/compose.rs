@@ -27,6 +27,8 @@ use crate::{image, workspace::tools};
 
 /// What it is called, and so its containers, volumes and networks.
 const NAME: &str = "roster-e2e";
+/// What ends it, and leaves nothing of it.
+const DOWN: &str = "down --volumes --timeout 60";
 /// The token of the health server, which listens beyond the loopback here.
 const TOKEN: &str = "a-token-of-the-end-to-end-test-and-of-nothing-else";
 
@@ -39,18 +41,29 @@ pub(super) async fn compose(world: Arc<World>) -> Seen {
     }
     let mut project = world.bare_project("compose")?;
     project.set("MACHINE_HEALTH_TOKEN", TOKEN);
-    let stack = Stack { project, docker };
+    let mut stack = Stack { project, docker, down: false };
     let seen = stack.seen().await;
-    let down = stack.compose("down --volumes --timeout 60").map(drop);
+    let down = stack.compose(DOWN).map(drop);
+    stack.down = true;
     let clean = stack.nothing_left().await;
     let seen = seen?;
     down.and(clean)?;
     Ok(seen)
 }
 
+/// The containers of a project. Dropped while they are there, by Ctrl-C for one, it ends them.
 struct Stack {
     project: Project,
     docker: Docker,
+    down: bool,
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if !self.down {
+            let _ = self.compose(DOWN);
+        }
+    }
 }
 
 impl Stack {

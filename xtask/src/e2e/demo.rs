@@ -17,7 +17,7 @@ use super::{
     project::{Project, cards},
     queue::Queue,
     redis::Redis,
-    world::{first_port, free_ports, interruptible, until},
+    world::{asked_to_end, first_port, free_ports, interruptible, until},
 };
 use crate::{
     image,
@@ -42,19 +42,28 @@ pub(super) async fn run(args: &Demo) -> Result<(), String> {
         // One that is compiled soon: nobody waits for what a release saves.
         None => image::roster("driver")?,
     };
-    interruptible(show(&roster, args.keep)).await
-}
-
-async fn show(roster: &Path, keep: bool) -> Result<(), String> {
     let began = Instant::now();
     let folder = tempfile::Builder::new().prefix("roster-demo-").tempdir();
     let folder = folder.map_err(|error| format!("a folder for the machine: {error}"))?;
-    let redis = redis(folder.path()).await?;
+    let (machine, redis) = interruptible(show(&roster, folder.path(), began)).await?;
+    if args.keep {
+        say!("it stays up, with its page; type Ctrl-C to end it");
+        asked_to_end().await?;
+    }
+    interruptible(end(machine)).await?;
+    redis.end().await;
+    say!("the machine has stopped by itself, {:.0} s after the start", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// A machine that has done its jobs, and its Redis.
+async fn show(roster: &Path, folder: &Path, began: Instant) -> Result<(Machine, Redis), String> {
+    let redis = redis(folder).await?;
     redis.ready().await?;
     say!("{}", redis.words());
 
     let roster: PathBuf = roster.canonicalize().map_err(|error| format!("{}: {error}", roster.display()))?;
-    let mut project = Project::new(&roster, &folder.path().join("demo"), free_ports(&first_port())?)?;
+    let mut project = Project::new(&roster, &folder.join("demo"), free_ports(&first_port())?)?;
     project.set("REDIS_URL", redis.url(0));
     project.write("cards.json", &cards(2))?;
     let plan = "simulation --spec render:2,simulation:4 --inventory cards.json";
@@ -71,14 +80,7 @@ async fn show(roster: &Path, keep: bool) -> Result<(), String> {
     shown.work(&queue, &project).await?;
     queue.audited().await?;
     say!("{}", shown.summary()?);
-    if keep {
-        say!("it stays up, with its page; type Ctrl-C to end it");
-        tokio::signal::ctrl_c().await.map_err(|error| error.to_string())?;
-    }
-    end(machine).await?;
-    redis.end().await;
-    say!("the machine has stopped by itself, {:.0} s after the start", began.elapsed().as_secs_f64());
-    Ok(())
+    Ok((machine, redis))
 }
 
 async fn end(machine: Machine) -> Result<(), String> {

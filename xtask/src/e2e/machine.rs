@@ -111,14 +111,47 @@ pub(super) fn process(project: &Project, name: &str) -> Result<i64, String> {
 
 /// The command lines of all processes that have this folder in their environment.
 pub(super) fn processes_in(folder: &str) -> Vec<String> {
-    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-    let mut found = Vec::new();
-    for process in all.flatten().filter(|it| it.file_name().to_string_lossy().parse::<u32>().is_ok()) {
-        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
-        if String::from_utf8_lossy(&environment).contains(folder) {
-            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
-            found.push(String::from_utf8_lossy(&line).replace('\0', " "));
+    let line = |pid: &i64| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    pids_in(folder).iter().map(|pid| String::from_utf8_lossy(&line(pid)).replace('\0', " ")).collect()
+}
+
+/// The process numbers of those.
+fn pids_in(folder: &str) -> Vec<i64> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|it| it.file_name().to_string_lossy().parse().ok());
+    let inside = |pid: &i64| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(folder)
+    };
+    pids.filter(inside).collect()
+}
+
+/// Kills all processes that have this folder in their environment, when dropped: for commands that leave some behind.
+pub(super) struct Leftovers(pub(super) String);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        for pid in pids_in(&self.0) {
+            let _ = signal_to(pid, Signal::KILL);
         }
     }
-    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::{Leftovers, processes_in};
+
+    #[test]
+    fn what_commands_leave_behind_ends_with_their_scenario() {
+        let folder = tempfile::tempdir().unwrap().path().display().to_string();
+        let mut left =
+            Command::new("sleep").arg("600").env("HOME", &folder).stdin(Stdio::null()).spawn().unwrap();
+        let leftovers = Leftovers(folder.clone());
+        assert_eq!(processes_in(&folder), ["sleep 600 "]);
+        drop(leftovers);
+        assert!(!left.wait().unwrap().success());
+        assert!(processes_in(&folder).is_empty());
+    }
 }

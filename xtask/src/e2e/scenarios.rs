@@ -8,6 +8,7 @@ mod faults;
 mod flow;
 mod guide;
 mod legacy;
+mod newcomer;
 
 /// All of them.
 pub(super) const ALL: &[Scenario] = &[
@@ -94,6 +95,12 @@ pub(super) const ALL: &[Scenario] = &[
         about: "every block of commands in docs/operations.md does what it says",
         docker: false,
         act: |world| Box::pin(guide::operations(world)),
+    },
+    Scenario {
+        name: "demo",
+        about: "`cargo xtask demo --keep`: jobs, a killed worker, a page, and a good end by Ctrl-C",
+        docker: false,
+        act: |world| Box::pin(newcomer::demo(world)),
     },
     Scenario {
         name: "compose",

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::{Args, From, project::Project, queue::Queue, redis};
 use crate::image;
 
@@ -129,12 +131,26 @@ pub(super) fn free_ports(next: &AtomicU16) -> Result<u16, String> {
     }
 }
 
-/// Does it, unless someone types Ctrl-C; then all that was started is dropped, and so ended.
+/// Does it, unless it is asked to end; then all that was started is dropped, and so ended.
 pub(super) async fn interruptible<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     tokio::select! {
         done = work => done,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+        asked = asked_to_end() => Err(asked.err().unwrap_or_else(|| "interrupted".to_owned())),
     }
+}
+
+/// Waits until someone types Ctrl-C, a program such as `timeout` wants our end, or the terminal is gone.
+pub(super) async fn asked_to_end() -> Result<(), String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+    let mut typed = listen(SignalKind::interrupt())?;
+    let mut told = listen(SignalKind::terminate())?;
+    let mut gone = listen(SignalKind::hangup())?;
+    tokio::select! {
+        _ = typed.recv() => {}
+        _ = told.recv() => {}
+        _ = gone.recv() => {}
+    }
+    Ok(())
 }
 
 /// Asks until there is an answer.
@@ -166,7 +182,26 @@ mod tests {
         sync::atomic::{AtomicU16, Ordering},
     };
 
-    use super::{FIRST_PORT, From, LAST_PORT, PORTS, free_ports, in_container};
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::{FIRST_PORT, From, LAST_PORT, PORTS, free_ports, in_container, interruptible};
+
+    #[tokio::test]
+    async fn whoever_asks_us_to_end_lets_us_end_what_we_started() {
+        for asked in [Signal::INT, Signal::TERM, Signal::HUP] {
+            let work = std::future::pending::<Result<(), String>>();
+            let ended = tokio::select! {
+                // First, so that it listens before anything is sent.
+                biased;
+                ended = interruptible(work) => ended,
+                () = async {
+                    kill_process(getpid(), asked).unwrap();
+                    std::future::pending::<()>().await;
+                } => unreachable!("it is pending"),
+            };
+            assert_eq!(ended, Err("interrupted".to_owned()), "{asked:?}");
+        }
+    }
 
     #[test]
     fn a_project_is_given_no_ports_that_somebody_has() {

@@ -6,7 +6,7 @@ use super::hold;
 use crate::{
     e2e::{
         Seen,
-        machine::processes_in,
+        machine::{Leftovers, processes_in},
         world::{World, until},
     },
     workspace::{output, read, root},
@@ -26,6 +26,10 @@ pub(super) async fn operations(world: Arc<World>) -> Seen {
     let path = std::env::var("PATH").unwrap_or_default();
     project.set("PATH", format!("{}:{path}", programs.display()));
 
+    let folder = project.path("").display().to_string();
+    // A block that fails is not followed by the one that ends the machine.
+    let _leftovers = Leftovers(folder.clone());
+
     let page = read(&root().join(PAGE))?;
     let blocks = blocks(&page);
     for block in &blocks {
@@ -34,7 +38,6 @@ pub(super) async fn operations(world: Arc<World>) -> Seen {
         // What goes on in the background keeps no pipe of ours.
         output(&mut shell).map_err(|error| format!("{PAGE}:\n{block}{error}"))?;
     }
-    let folder = project.path("").display().to_string();
     until("the machine of the guide has ended", PATIENCE, async || {
         Ok(processes_in(&folder).is_empty().then_some(()))
     })
