@@ -116,7 +116,7 @@ pub const NOBODY: Code = Code {
 `roster ps` and its like ask the supervisor that runs the machine, over a socket in the run directory of its user.
 Nobody listens there when no machine runs, when it runs in a container or as another user, or when it was given a
 socket of its own. Where several listen, the one to be asked has to be named.
-Start it with `roster up`, ask in its container (`docker compose exec machine roster ps`), or name its socket with `--socket`.",
+Start it with `roster run` or `roster up`, ask in its container (`docker compose exec machine roster ps`), or name its socket with `--socket`.",
 };
 
 /// A socket has to be possible.

@@ -113,7 +113,7 @@ impl Fault for ConfigFault {
             Self::NoMachine { .. } => {
                 "leave `--machine` out for the default one; `roster compose-profile --list` shows the others".into()
             }
-            Self::Unreadable { .. } => "make it a readable UTF-8 file".into(),
+            Self::Unreadable { .. } => "run as the user that it belongs to, or make it a readable UTF-8 file".into(),
             Self::SecretFile { key, .. } => format!("mount the secret, or mend the path in `{key}_FILE`"),
             Self::Value { key, expected, stands, .. } => format!("set `{key}` to {expected}, in {stands}"),
             Self::Missing { key, .. } => format!("set `{key}`, or `{key}_FILE` to a file that holds it"),

@@ -361,6 +361,8 @@ impl State {
     pub(crate) fn recovery(&self) -> Recovery {
         match self {
             Self::Failed { .. } => Recovery::Failed,
+            // It ends as it was.
+            Self::Ended { exit } if *exit != Exit::Ok => Recovery::Failed,
             Self::Starting { troubles, .. } | Self::Running(troubles) if troubles.redis.is_some() => {
                 Recovery::Reconnecting
             }

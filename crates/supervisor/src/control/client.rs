@@ -57,8 +57,8 @@ impl Fault for ClientError {
 
     fn fix(&self) -> String {
         match self {
-            Self::Nobody { .. } => "start it with `roster up`, or name its socket with `--socket` or \
-`ROSTER_SOCKET`"
+            Self::Nobody { .. } => "start a machine with `roster run`, or its processes alone with \
+`roster up`; or name its socket with `--socket` or `ROSTER_SOCKET`"
                 .into(),
             Self::Several { paths } => {
                 let paths: Vec<String> =

@@ -330,3 +330,11 @@ fn two_resources_have_to_be_back_before_workers_are_started_again() {
     8 ended with 1 End(Error)
     ");
 }
+
+#[test]
+fn a_machine_that_failed_does_not_become_healthy_by_ending() {
+    let ended = |state: State| step(&POLICY, state, &Event::AllEnded { left: 0 }, NOW).0.recovery();
+    let (failed, _) = step(&POLICY, states().remove(0).1, &Event::StageFailed(Exit::DoesNotFit), NOW);
+    assert_eq!(ended(failed), Recovery::Failed);
+    assert_eq!(ended(State::Draining { forced: false }), Recovery::Healthy);
+}
