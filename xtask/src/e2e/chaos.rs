@@ -204,13 +204,18 @@ impl Storm<'_> {
                 word
             }
             11..=13 => {
-                let Some(pid) = one_of(&subject.project, "-worker-", &mut self.rng)? else { return Ok(()) };
+                let (kind, word) = if dice < 13 {
+                    ("-worker-", "workers stopped for a while")
+                } else {
+                    ("-service-", "services stopped for a while")
+                };
+                let Some(pid) = one_of(&subject.project, kind, &mut self.rng)? else { return Ok(()) };
                 let _ = signal_to(pid, Signal::STOP);
                 self.resume.push(tokio::spawn(async move {
                     tokio::time::sleep(stopped).await;
                     let _ = signal_to(pid, Signal::CONT);
                 }));
-                "workers stopped for a while"
+                word
             }
             14..=16 => {
                 subject.proxy.cut();
