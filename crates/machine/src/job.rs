@@ -8,6 +8,7 @@ mod act;
 mod audit;
 mod explain;
 mod input;
+mod limit;
 mod list;
 mod queue;
 mod status;
@@ -56,6 +57,9 @@ enum Verb {
     /// Let jobs be claimed again
     #[command(after_help = EXIT_CODES)]
     Resume(act::Pause),
+    /// List the limits of keys, or set one: so many jobs at once, so many starts in a time
+    #[command(after_help = EXIT_CODES)]
+    Limit(limit::Args),
     /// Check that every job is in exactly one state; only reads, and exits with 2 if one is not
     #[command(after_help = EXIT_CODES)]
     Audit(audit::Args),
@@ -73,6 +77,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Verb::Counts(args) => status::counts(args),
         Verb::Pause(args) => act::pause(args, true),
         Verb::Resume(args) => act::pause(args, false),
+        Verb::Limit(args) => limit::run(args),
         Verb::Audit(args) => audit::run(args),
     }
 }

@@ -223,7 +223,7 @@ fn requirements(path: &Path) -> Result<Value, Vec<Finding>> {
 }
 
 /// `90s`, `5m`, `2h`, `1d`, `250ms`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "a time is a whole number with its unit: `250ms`, `90s`, `5m`, `2h`, `1d`".to_owned();
     let digits = text.find(|it: char| !it.is_ascii_digit()).ok_or_else(wrong)?;
     let number: u64 = text[..digits].parse().map_err(|_| wrong())?;

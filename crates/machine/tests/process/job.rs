@@ -13,6 +13,8 @@ use tokio::runtime::Runtime;
 
 use super::support::{is_there, told};
 
+mod limits;
+
 /// Longer than anything takes.
 const LONG: Duration = Duration::from_secs(30);
 
