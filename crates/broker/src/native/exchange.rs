@@ -13,6 +13,8 @@ use crate::error::Error;
 
 /// Bytes of results and messages in one call.
 pub(super) const TEXTS: usize = 128 * 1024;
+/// Ends in one call that are not successes: they cost twice as much.
+const UNUSUAL: usize = 12;
 
 impl Native {
     /// [`Broker::exchange_until`](crate::Broker::exchange_until).
@@ -74,9 +76,10 @@ impl Native {
 
 /// How many of these outcomes one call takes, if not all: few, and not too large together.
 fn too_many(done: &[(Ticket, Outcome)]) -> Option<usize> {
-    let mut bytes = 0;
+    let (mut bytes, mut unusual) = (0, 0);
     let fits = done.iter().take(MAX_BATCH).take_while(|(_, outcome)| {
-        let within = bytes <= TEXTS;
+        let within = bytes <= TEXTS && unusual < UNUSUAL;
+        unusual += usize::from(!matches!(outcome, Outcome::Success(_)));
         bytes += match outcome {
             Outcome::Success(result) => result.to_string().len(),
             Outcome::Failure { message, .. } => message.len(),

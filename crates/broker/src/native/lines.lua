@@ -5,7 +5,7 @@ local function lines()
   local DELAYED, LIVE, IDLE = Q .. 'd', Q .. 'c', Q .. 'idle'
   local SEEN, ORDER, NEWS, KEYED = Q .. 'su', Q .. 'so', Q .. 'news', Q .. 'ks'
   -- Groups of one limit key, and keys, that one call opens; idle classes that one call looks at.
-  local GROUPS, OPENED, WOKEN = 4, 8, 16
+  local GROUPS, OPENED, WOKEN = 4, 4, 16
 
   -- Jobs that enter a line, as arguments of ZADD; the best score that came to each line; signatures that are known to be
   -- written down; limit keys of which a slot is free.

@@ -40,7 +40,7 @@ end
 
 -- Whether what was done for limit keys is enough for one call.
 local function busy()
-  return made and made.keyed > 12
+  return made and made.keyed > 8
 end
 
 -- A page of the signatures that a class has yet to judge: ` <how far it has> <how far it will have>`, then each with its

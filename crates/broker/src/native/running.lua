@@ -2,7 +2,7 @@
 local done
 local function running()
   if done then return done end
-  local line, SWEPT = lines(), 16
+  local line, SWEPT = lines(), 8
 
   local function dead(j, kind, message)
     call('ZADD', Q .. 'x:' .. kind, now, j.id)

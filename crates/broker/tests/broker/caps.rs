@@ -11,7 +11,7 @@ use crate::native::Server;
 use crate::servers::until;
 
 /// Commands of one call: see Scripts in docs/broker.md.
-const COMMANDS: u64 = 700;
+const COMMANDS: u64 = 450;
 
 /// How often scripts were called, and the commands that all of them ran.
 async fn commands(server: &Server) -> (u64, u64) {
