@@ -82,7 +82,7 @@ impl Fault for Error {
         match self {
             Error::Refused { refusals, .. } => refusals.first().map(Fault::fix).unwrap_or_default(),
             Error::Full { .. } => {
-                "Submit later, start more workers, or raise the queue's byte budget.".into()
+                "Submit later, start more workers, or submit with a larger byte budget, if Redis has the memory.".into()
             }
             Error::NoMemory { .. } => {
                 "Give Redis more memory, or wait until results are forgotten; what runs can still end.".into()

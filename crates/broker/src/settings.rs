@@ -28,7 +28,8 @@ pub struct Settings {
     /// How long after its last job was submitted a signature without waiting jobs is kept; 1 h. A job that returns later
     /// brings its signature back.
     pub signature_ttl: Duration,
-    /// How many bytes of documents the unfinished jobs may have together; 1 GiB.
+    /// How many bytes of documents the unfinished jobs may have together; 256 MiB, for a Redis that has 512. With what Redis
+    /// keeps beside it, a small job takes less than twice its document.
     pub byte_budget: u64,
     /// A worker that is idle, or renews its leases, looks for lost jobs this often; 2 s.
     pub sweep_every: Duration,
@@ -49,7 +50,7 @@ impl Settings {
             events_ttl: Duration::from_hours(1),
             class_ttl: Duration::from_mins(1),
             signature_ttl: Duration::from_hours(1),
-            byte_budget: 1 << 30,
+            byte_budget: 256 << 20,
             sweep_every: Duration::from_secs(2),
             seed: None,
         }

@@ -69,7 +69,8 @@ fn measure(text: &str, units: &[(&str, u64)], hint: &str) -> Result<u64, String>
     product.filter(|it| *it > 0).ok_or_else(|| format!("write {hint}"))
 }
 
-fn bytes(text: &str) -> Result<u64, String> {
+/// A size as a flag: `10MiB`.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
     measure(text, &units, "a whole number of KiB, MiB, GiB or TiB: `10MiB`")
 }

@@ -11,6 +11,7 @@ mod table;
 mod up;
 
 pub(crate) use events::line as event_line;
+pub(crate) use keep::bytes;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -27,6 +27,9 @@ pub(crate) struct At {
     broker: Option<Wire>,
     #[command(flatten)]
     pub(crate) common: Common,
+    /// See [`Self::with_budget`].
+    #[arg(skip)]
+    byte_budget: Option<u64>,
 }
 
 /// A queue that was found, and what must not be told of its address.
@@ -72,6 +75,11 @@ impl At {
         Self { broker: Some(Wire::Legacy), common, ..Self::default() }
     }
 
+    /// The same for who submits: bytes of documents that unfinished jobs may have together.
+    pub(super) fn with_budget(&self, bytes: u64) -> Self {
+        Self { byte_budget: Some(bytes), ..self.clone() }
+    }
+
     /// Asks the queue something and prints the answer.
     pub(crate) fn ask<T: Serialize>(
         &self,
@@ -95,9 +103,11 @@ impl At {
         let runtime = runtime.expect("a thread can wait");
         let answered = runtime.block_on(async {
             let url = Wire::of(&address.url).1;
+            let mut settings = Settings::new(name.clone());
+            settings.byte_budget = self.byte_budget.unwrap_or(settings.byte_budget);
             let connected = match legacy {
                 Some(legacy) => Any::legacy(url, legacy).await,
-                None => Any::native(url, Settings::new(name.clone())).await,
+                None => Any::native(url, settings).await,
             };
             let broker = connected.map_err(|error| findings(error, Some(&from)))?;
             ask(&Queue { broker, name, redactor: redactor.clone(), from }).await

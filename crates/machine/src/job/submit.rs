@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Follow the jobs to their ends; exit with 0 if all succeeded
     #[arg(long, visible_alias = "wait")]
     watch: bool,
+    /// Refuse jobs once the documents of all that have not ended, those of others too, are as large together
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = crate::fleet::bytes)]
+    byte_budget: u64,
     #[command(flatten)]
     at: At,
 }
@@ -65,7 +68,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             return args.at.common.say(Told::<Sent>::failed(findings, Redactor::default()));
         }
     };
-    args.at.ask(async |queue| {
+    args.at.with_budget(args.byte_budget).ask(async |queue| {
         let told = submit(queue, &jobs).await?;
         if !args.watch || !told.findings.is_empty() {
             return Ok(told);

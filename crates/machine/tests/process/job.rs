@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use super::support::{is_there, told};
 
 mod limits;
+mod partly;
 
 /// Longer than anything takes.
 const LONG: Duration = Duration::from_secs(30);
@@ -460,47 +461,6 @@ fn poison_is_refused_with_every_reason_and_nothing_is_submitted() {
     ");
     assert_eq!(queue.run("submit nowhere.json").2, Some(1));
     assert_eq!(queue.json("counts")["result"]["waiting"], 0);
-}
-
-#[test]
-fn what_is_in_the_queue_all_the_same_is_told_and_what_may_be() {
-    let Some(queue) = Queue::start() else { return };
-    if !is_there("redis-cli") {
-        return;
-    }
-    let redis = |line: &str| {
-        let mut asked = Command::new("redis-cli");
-        asked.arg("-s").arg(queue.folder.path().join("socket")).args(line.split_whitespace());
-        assert!(asked.output().unwrap().status.success());
-    };
-    queue.ok("submit - --service comfyui --id first", "{}");
-    redis("HSET {jobs}:m bytes 1073741824");
-    let two =
-        r#"{"service_required": "comfyui", "id": "first"} {"service_required": "comfyui", "id": "second"}"#;
-    let (out, talk, exit) = queue.run_with("submit -", two);
-    assert_eq!((out.as_str(), exit), ("first\n", Some(1)));
-    assert_snapshot!(talk, @r"
-    error[BROKER005]: the queue is full: its unfinished jobs have 1073741824 bytes and 1073741824 is the budget
-     |
-     = help: Submit later, start more workers, or raise the queue's byte budget.
-
-    1 of 2 jobs are in `jobs`; 1 was there before, by id or key.
-    ");
-
-    // It reads, and answers no script in time.
-    redis("CLIENT PAUSE 600000 WRITE");
-    let address = format!("--redis {}?timeout=50", queue.url());
-    let (out, talk, exit) = queue.run_with(&format!("submit - {address}"), two);
-    assert_eq!((out.as_str(), exit), ("", Some(1)));
-    assert_snapshot!(talk.split_once("\n\n").unwrap().1, @r"
-    0 of 2 jobs are in `jobs`.
-    Whether these are too is not known; `roster job status ID` will tell:
-      first
-      second
-    ");
-    let out = queue.run_with(&format!("submit - --json {address}"), two).0;
-    let answer: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(answer["result"], json!({ "submitted": [], "in_doubt": ["first", "second"] }));
 }
 
 #[test]

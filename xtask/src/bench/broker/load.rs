@@ -16,9 +16,10 @@ const LEASE: Duration = Duration::from_hours(1);
 /// Jobs of one bulk submission.
 pub(in crate::bench) const BULK: usize = 1000;
 
-/// A queue with the default settings.
+/// A queue with the default settings, but that it takes a million jobs.
 pub(in crate::bench) async fn connect(url: &str, queue: &str) -> Result<Native, String> {
-    Native::connect(url, Settings::new(named(queue)?)).await.map_err(|error| error.to_string())
+    let settings = Settings { byte_budget: 1 << 30, ..Settings::new(named(queue)?) };
+    Native::connect(url, settings).await.map_err(|error| error.to_string())
 }
 
 /// A name of the broker.

@@ -1,0 +1,53 @@
+//! `roster job submit` where not all can be submitted.
+
+use std::process::Command;
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use super::Queue;
+use crate::support::is_there;
+
+#[test]
+fn what_is_in_the_queue_all_the_same_is_told_and_what_may_be() {
+    let Some(queue) = Queue::start() else { return };
+    if !is_there("redis-cli") {
+        return;
+    }
+    let redis = |line: &str| {
+        let mut asked = Command::new("redis-cli");
+        asked.arg("-s").arg(queue.folder.path().join("socket")).args(line.split_whitespace());
+        assert!(asked.output().unwrap().status.success());
+    };
+    queue.ok("submit - --service comfyui --id first", "{}");
+    redis("HSET {jobs}:m bytes 268435456");
+    let two =
+        r#"{"service_required": "comfyui", "id": "first"} {"service_required": "comfyui", "id": "second"}"#;
+    let (out, talk, exit) = queue.run_with("submit -", two);
+    assert_eq!((out.as_str(), exit), ("first\n", Some(1)));
+    assert_snapshot!(talk, @r"
+    error[BROKER005]: the queue is full: its unfinished jobs have 268435456 bytes and 268435456 is the budget
+     |
+     = help: Submit later, start more workers, or submit with a larger byte budget, if Redis has the memory.
+
+    1 of 2 jobs are in `jobs`; 1 was there before, by id or key.
+    ");
+
+    assert_eq!(queue.run_with("submit - --byte-budget 257MiB", two).2, Some(0));
+    redis("HSET {jobs}:m bytes 268435456");
+
+    // It reads, and answers no script in time.
+    redis("CLIENT PAUSE 600000 WRITE");
+    let address = format!("--redis {}?timeout=50", queue.url());
+    let (out, talk, exit) = queue.run_with(&format!("submit - {address}"), two);
+    assert_eq!((out.as_str(), exit), ("", Some(1)));
+    assert_snapshot!(talk.split_once("\n\n").unwrap().1, @r"
+    0 of 2 jobs are in `jobs`.
+    Whether these are too is not known; `roster job status ID` will tell:
+      first
+      second
+    ");
+    let out = queue.run_with(&format!("submit - --json {address}"), two).0;
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["result"], json!({ "submitted": [], "in_doubt": ["first", "second"] }));
+}
