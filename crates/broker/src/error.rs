@@ -96,7 +96,7 @@ impl Fault for Error {
                     .into()
             }
             Error::Wire(_) => "Do without it, or use a native queue.".into(),
-            Error::Unreachable(_) => "Check the address and that the server runs; then try again.".into(),
+            Error::Unreachable(_) => "Check the address, its user and password, and that the server runs; then try again.".into(),
             Error::Foreign { .. } => "Find out who else writes to this queue's keys.".into(),
         }
     }

@@ -538,7 +538,7 @@ fn a_queue_that_is_not_said_or_not_there_is_an_error_and_no_password_is_told() {
     assert_snapshot!(talk, @r"
     error[BROKER006]: Redis: redis://anna@127.0.0.1:1: Connection refused (os error 111)
     --> REDIS_URL
-     = help: Check the address and that the server runs; then try again.
+     = help: Check the address, its user and password, and that the server runs; then try again.
     ");
 }
 
