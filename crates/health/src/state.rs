@@ -52,7 +52,8 @@ pub struct MachineVerdict {
 }
 
 impl MachineVerdict {
-    /// Whether jobs can be done: the start-up is complete, Redis answers, and everything that is enabled is healthy.
+    /// Whether jobs can be done: the start-up is complete, Redis answers, and everything that is enabled is healthy. What
+    /// somebody stopped is not enabled any more, as long as something is left that does jobs.
     pub fn ready(&self) -> bool {
         self.blockers.is_empty()
     }
@@ -368,16 +369,28 @@ fn machine(
             block(&name, State::Unhealthy, format!("{name} unhealthy ← {fault}"));
         }
     }
-    let services = facts.services.iter().map(|it| &it.name).zip(services);
-    let workers = facts.workers.iter().map(|it| &it.name).zip(workers);
-    for (name, verdict) in services.chain(workers) {
-        if !matches!(verdict.state, State::Healthy | State::NotConfigured) {
+    let idle = is_idle(facts);
+    let services = facts.services.iter().map(|it| (&it.name, it.process.as_ref())).zip(services);
+    let workers = facts.workers.iter().map(|it| (&it.name, Some(&it.process))).zip(workers);
+    for ((name, process), verdict) in services.chain(workers) {
+        let unwanted = verdict.state == State::Stopped && process.is_some_and(|it| it.phase.is_unwanted());
+        if !matches!(verdict.state, State::Healthy | State::NotConfigured) && (idle || !unwanted) {
             block(name.as_str(), verdict.state, story(name.as_str(), verdict));
         }
     }
     let state = blockers.iter().map(|it| it.state).max().unwrap_or(State::Healthy);
     let since = before.filter(|it| it.state == state).map_or(facts.at, |it| it.since);
     MachineVerdict { state, since, blockers }
+}
+
+/// Whether somebody stopped all that does jobs: every worker, or every service of a machine that has no workers.
+fn is_idle(facts: &Facts) -> bool {
+    let unwanted = |it: Option<&Process>| it.is_some_and(|it| it.phase.is_unwanted());
+    let mut enabled = facts.services.iter().filter(|it| it.plan == Planned::Enabled);
+    match &facts.workers[..] {
+        [] => enabled.all(|it| unwanted(it.process.as_ref())),
+        workers => workers.iter().all(|it| unwanted(Some(&it.process))),
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,13 @@ pub enum Phase {
     Gone,
 }
 
+impl Phase {
+    /// Whether somebody asked for it to stop, and it has or is about to.
+    pub fn is_unwanted(self) -> bool {
+        matches!(self, Self::Stopping | Self::Stopped)
+    }
+}
+
 /// What was wrong with a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {

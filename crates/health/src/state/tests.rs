@@ -137,6 +137,51 @@ fn a_machine_that_starts_says_how_far_it_is() {
     assert_eq!(verdict.state, State::Unhealthy);
 }
 
+/// What keeps a machine from being ready, each in one line.
+fn blockers(facts: &Facts) -> String {
+    let lines = judge(facts, None).machine.blockers.into_iter().map(|it| format!("{}\n", it.why));
+    lines.collect()
+}
+
+#[test]
+fn what_somebody_stopped_is_in_nobodys_way_as_long_as_another_worker_is_wanted() {
+    let mut facts = machine();
+    facts.services = vec![service("comfyui-gpu0", &[]), service("comfyui-gpu1", &[])];
+    facts.workers =
+        vec![worker("comfyui-worker-0", &["comfyui-gpu0"]), worker("comfyui-worker-1", &["comfyui-gpu1"])];
+    facts.workers[1].process = process(Phase::Stopping);
+    assert_snapshot!(blockers(&facts), @"");
+    facts.workers[1].process = process(Phase::Stopped);
+    facts.services[1].process = Some(process(Phase::Stopped));
+    let verdicts = judge(&facts, None);
+    assert_eq!((verdicts.machine.ready(), verdicts.machine.state), (true, State::Healthy));
+    assert_eq!((verdicts.services[1].state, verdicts.workers[1].state), (State::Stopped, State::Stopped));
+    // Who is wanted and cannot work for want of it is.
+    facts.workers[1].process = process(Phase::Waiting);
+    assert_snapshot!(blockers(&facts), @"comfyui-worker-1 not ready ← comfyui-gpu1 stopped ← somebody stopped it");
+    for it in &mut facts.workers {
+        it.process = process(Phase::Stopped);
+    }
+    assert_snapshot!(blockers(&facts), @r"
+    comfyui-gpu1 not ready ← somebody stopped it
+    comfyui-worker-0 not ready ← somebody stopped it
+    comfyui-worker-1 not ready ← somebody stopped it
+    ");
+}
+
+#[test]
+fn a_machine_without_workers_is_there_for_its_services() {
+    let mut facts = machine();
+    facts.services = vec![service("a", &[]), service("b", &[])];
+    facts.services[0].process = Some(process(Phase::Stopped));
+    assert_snapshot!(blockers(&facts), @"");
+    facts.services[1].process = Some(process(Phase::Stopped));
+    assert_snapshot!(blockers(&facts), @r"
+    a not ready ← somebody stopped it
+    b not ready ← somebody stopped it
+    ");
+}
+
 #[test]
 fn a_state_that_lasts_keeps_its_beginning() {
     let mut facts = machine();
@@ -293,8 +338,14 @@ proptest! {
     #[test]
     fn a_machine_is_never_better_than_its_worst_enabled_service_and_ready_only_when_all_are_healthy(facts in any_facts()) {
         let is = judge(&facts, None).machine;
-        let enabled = facts.services.iter().filter(|it| it.plan == Planned::Enabled).map(|it| &it.name);
-        let all: Vec<State> = enabled.chain(facts.workers.iter().map(|it| &it.name)).map(|it| promised(&facts, it)).collect();
+        let enabled = facts.services.iter().filter(|it| it.plan == Planned::Enabled);
+        let services: Vec<_> = enabled.map(|it| (promised(&facts, &it.name), it.process.as_ref())).collect();
+        let workers: Vec<_> = facts.workers.iter().map(|it| (promised(&facts, &it.name), Some(&it.process))).collect();
+        // What somebody stopped counts only where nothing else would do jobs.
+        let wanted = |it: &Option<&Process>| it.is_none_or(|it| !matches!(it.phase, Phase::Stopping | Phase::Stopped));
+        let counts = |(state, process): &(State, _)| *state != State::Stopped || wanted(process);
+        let works = if workers.is_empty() { &services } else { &workers }.iter().any(|(_, it)| wanted(it));
+        let all: Vec<State> = services.iter().chain(&workers).filter(|it| !works || counts(it)).map(|it| it.0).collect();
         let order = [State::Healthy, State::Starting, State::Stopped, State::NotInstalled, State::Unhealthy];
         let rank = |it: State| order.iter().position(|is| *is == it).unwrap();
         for state in &all {

@@ -133,3 +133,29 @@ async fn a_machine_needs_no_more_of_redis_than_the_two_pages_say() {
     assert_eq!(machine.redis.cli(&["ACL", "LOG"]).trim(), "");
     assert_eq!(machine.redis.cli(&["EXISTS", "{jobs}:machine:simulation"]).trim(), "0", "it said farewell");
 }
+
+#[test]
+fn what_somebody_stopped_is_no_trouble_until_no_worker_is_left() {
+    let mut machine = Machine::new();
+    machine.redis.start();
+    let mut up = machine.run();
+    machine.wait_ready();
+    let done = |line: &str| {
+        let (out, talk, exit) = machine.ask(line);
+        assert_eq!(exit, Some(0), "{line}: {out}{talk}");
+    };
+    done("scale simulation-worker 2");
+    done("stop simulation-service-2");
+    until("they are stopped", || {
+        ["simulation-worker-3", "simulation-service-2"].iter().all(|it| machine.state(it) == "stopped")
+    });
+    let codes = || ["/ready", "/health"].map(|it| machine.get(it).unwrap().0);
+    assert_eq!(codes(), [200, 200]);
+    done("status --quiet");
+    done("scale simulation-worker 0");
+    until("no worker is left", || machine.state("simulation-worker-0") == "stopped");
+    assert_eq!((codes(), machine.ask("status --quiet").2), ([503, 503], Some(5)));
+    done("scale simulation-worker 4");
+    machine.wait_ready();
+    assert_eq!(up.stop().0, Some(0));
+}
