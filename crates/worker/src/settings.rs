@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,8 +93,8 @@ impl Settings {
         let supervisor = path(&mut vars, "ROSTER_SOCKET");
         let report = path(&mut vars, "WORKER_REPORT");
         let gpu = vars.parsed("WORKER_GPU_ID", "the index of a GPU");
-        let store = store(&mut vars);
         let pace = pace(&mut vars);
+        let store = store(&mut vars);
         let secrets = vars.finish()?;
         // Whatever was missing has ended this above.
         let (Some(connectors), Some(store)) = (connectors, store) else { return Err(vec![]) };
@@ -259,7 +259,7 @@ fn urls(vars: &mut Vars<'_>, workers: usize) -> Vec<Url> {
 }
 
 /// `OUTPUT_URL`: a folder, `file:///workspace/outputs`, or a bucket, `s3://bucket/prefix`, whose keys and endpoint come
-/// from the variables that AWS's own programs read.
+/// from the variables that AWS's own programs read. The folder is made if nothing is wrong so far, so this is read last.
 fn store(vars: &mut Vars<'_>) -> Option<Store> {
     const EXPECTED: &str = "`file:///folder` or `s3://bucket/prefix`";
     let limit: u64 = vars.parsed("OUTPUT_LIMIT_MIB", "a number of MiB").unwrap_or(OUTPUT_LIMIT_MIB);
@@ -280,7 +280,10 @@ fn store(vars: &mut Vars<'_>) -> Option<Store> {
     let bucket_url = url.as_ref().filter(|it| it.scheme() == "s3");
     let made = match bucket_url {
         Some(url) => bucket(vars, url),
-        None => folder(url.as_ref()),
+        None => match folder_path(url.as_ref()) {
+            Ok(_) if vars.has_faults() => return None,
+            path => path.and_then(|it| folder(&it)),
+        },
     };
     match made {
         Ok((objects, address)) => {
@@ -297,12 +300,15 @@ fn store(vars: &mut Vars<'_>) -> Option<Store> {
 
 type Made = Result<(Arc<dyn ObjectStore>, String), String>;
 
-fn folder(url: Option<&Url>) -> Made {
-    let path = match url {
-        Some(url) => url.to_file_path().map_err(|()| "it is no path".to_owned())?,
-        None => OUTPUT_FOLDER.into(),
-    };
-    std::fs::create_dir_all(&path).map_err(|it| it.to_string())?;
+fn folder_path(url: Option<&Url>) -> Result<PathBuf, String> {
+    match url {
+        Some(url) => url.to_file_path().map_err(|()| "it is no path".to_owned()),
+        None => Ok(OUTPUT_FOLDER.into()),
+    }
+}
+
+fn folder(path: &Path) -> Made {
+    std::fs::create_dir_all(path).map_err(|it| it.to_string())?;
     let path = path.canonicalize().map_err(|it| it.to_string())?;
     let address = Url::from_file_path(&path).map_err(|()| "it is no path".to_owned())?;
     let objects = LocalFileSystem::new_with_prefix(&path).map_err(|it| it.to_string())?;

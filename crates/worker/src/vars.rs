@@ -182,6 +182,11 @@ impl<'a> Vars<'a> {
         self.faults.push(VariableFault::Together { one: key(one), other: key(other), why: why.into() });
     }
 
+    /// Whether anything is wrong so far.
+    pub(crate) fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
     /// Every secret that was read, or everything that is wrong.
     pub fn finish(self) -> Result<Vec<Secret<String>>, Vec<Finding>> {
         if self.faults.is_empty() {

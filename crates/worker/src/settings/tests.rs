@@ -39,6 +39,20 @@ fn everything_that_is_missing_is_told_at_once() {
 }
 
 #[test]
+fn nothing_is_made_before_all_settings_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}/outputs/jobs", folder.path().display());
+    let (output, outputs) = (("OUTPUT_URL", &*url), folder.path().join("outputs"));
+    assert!(read(&[output]).is_err() && with(&[output, ("WORKER_GRACE_S", "-1")]).is_err());
+    assert!(!outputs.exists());
+    assert!(with(&[output]).is_ok());
+    assert!(outputs.join("jobs").is_dir());
+    // An address that is no folder's is told with all the rest.
+    let told = with(&[("OUTPUT_URL", "file://host/outputs"), ("WORKER_GRACE_S", "-1")]).err().unwrap();
+    assert_eq!(told.lines().count(), 2, "{told}");
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once_and_no_value_is() {
     let told = with(&[
         ("WORKER_LEASE_S", "canary"),
@@ -56,9 +70,9 @@ fn everything_that_is_wrong_is_told_at_once_and_no_value_is() {
     WORKER002 `WORKER_CAPABILITIES` is not a JSON document as in `{"hardware": {"gpu_memory_gb": 24}, "models": {"comfyui": ["sdxl"]}}`: unknown field `model`, expected one of `services`, `hardware`, `models`, `components`, `isolated`, `allowed_customers`, `denied_customers`, `workflow`, `has` at line 1 column 8; set `WORKER_CAPABILITIES` to a JSON document as in `{"hardware": {"gpu_memory_gb": 24}, "models": {"comfyui": ["sdxl"]}}`
     WORKER002 `SERVICE_URL` is not an address as in `http://127.0.0.1:8188`: its scheme is not `http` or `https`, or it has no host; set `SERVICE_URL` to an address as in `http://127.0.0.1:8188`
     WORKER002 `WORKER_CONCURRENCY` is not a number of jobs above 0: number would be zero for non-zero type; set `WORKER_CONCURRENCY` to a number of jobs above 0
-    WORKER002 `OUTPUT_URL` is not `file:///folder` or `s3://bucket/prefix`: its scheme is neither; set `OUTPUT_URL` to `file:///folder` or `s3://bucket/prefix`
     WORKER002 `WORKER_LEASE_S` is not a number of seconds above 0 and at most 86400: invalid float literal; set `WORKER_LEASE_S` to a number of seconds above 0 and at most 86400
     WORKER002 `WORKER_GRACE_S` is not a number of seconds above 0 and at most 86400: it is beyond its limits; set `WORKER_GRACE_S` to a number of seconds above 0 and at most 86400
+    WORKER002 `OUTPUT_URL` is not `file:///folder` or `s3://bucket/prefix`: its scheme is neither; set `OUTPUT_URL` to `file:///folder` or `s3://bucket/prefix`
     "#);
 }
 
