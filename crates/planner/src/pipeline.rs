@@ -10,6 +10,7 @@
 mod additional;
 mod derived;
 mod inputs;
+mod loopback;
 mod machine;
 mod roster;
 
@@ -40,6 +41,7 @@ pub const CODES: &[Code] = &[
     machine::NOT_DETECTED,
     machine::UNPUBLISHED,
     machine::UNREACHABLE,
+    loopback::LOOPBACK,
 ];
 
 /// What every machine of one run is planned with.

@@ -164,6 +164,12 @@ impl Profile {
         self.document().components.iter().map(told).collect()
     }
 
+    /// Whether Redis is ours to run: it takes the section `local` of the component `redis`.
+    pub fn has_local_redis(&self) -> bool {
+        let sections = self.sections();
+        sections.get("redis").is_some_and(|it| it.iter().any(|section| section.as_str() == "local"))
+    }
+
     /// The place of a value; of the whole profile when it is not there.
     pub fn place(&self, pointer: &str) -> Place {
         self.document.index.value(pointer).unwrap_or_else(|| self.source.whole())

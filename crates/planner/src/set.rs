@@ -131,7 +131,7 @@ impl Set {
             if planned.profile.as_ref().is_some_and(|it| !it.document().docker.auto_generate) {
                 continue;
             }
-            let local = planned.profile.as_ref().is_some_and(has_local_redis);
+            let local = planned.profile.as_ref().is_some_and(Profile::has_local_redis);
             let image = planned.profile.as_ref().and_then(|it| redis_image(planned, it));
             share(&mut project.redis_image, image, "the image of Redis", same_image, &mut findings);
             for (name, it) in &planned.additional {
@@ -287,10 +287,4 @@ fn redis_image(planned: &Planned, profile: &Profile) -> Option<Image> {
     let (_, reference) = environment.public().iter().find(|(key, _)| key.as_str() == REDIS_IMAGE)?;
     Some(Image { reference: reference.clone(), place: profile.place("/components/redis") })
         .filter(|it| !it.reference.is_empty())
-}
-
-/// Whether Redis is ours to run: the profile takes the section `local` of the component `redis`.
-fn has_local_redis(profile: &Profile) -> bool {
-    let sections = profile.sections();
-    sections.get("redis").is_some_and(|it| it.iter().any(|section| section.as_str() == "local"))
 }

@@ -13,7 +13,7 @@ use spec::ids::{EnvKey, MachineId, ServiceName};
 use spec::model::{AllocationPlan, Binding, Demand, EnvNeed, Inventory, Workload};
 use spec::notes::{Code, Exit, Fault, Finding, Located, Severity, errors};
 
-use super::{Identity, Outcome, Setup, additional, derived, inputs, roster};
+use super::{Identity, Outcome, Setup, additional, derived, inputs, loopback, roster};
 use crate::document::{EnvironmentPart, PlanDocument};
 use crate::inventory::{ASSUMED_VRAM_MIB, HardwareDocument, HardwareError, detect};
 use crate::profile::Profile;
@@ -115,6 +115,7 @@ fn decide(
     }
     findings.extend(environment.as_ref().and_then(|it| unpublished(&plan, it, profile.as_ref())));
     findings.extend(unreachable(&plan, profile.as_ref()));
+    findings.extend(environment.as_ref().and_then(|it| loopback::loopback(it, profile.as_ref())));
     let none = BTreeMap::new();
     let ecosystem = match ecosystem::lower(&plan, environment.as_ref().map_or(&none, Environment::public)) {
         Ok(ecosystem) => ecosystem,

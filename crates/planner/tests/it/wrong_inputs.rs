@@ -115,3 +115,28 @@ fn check_tells_the_faults_of_documents_even_when_the_mapping_cannot_be_read() {
     let found = codes(&document);
     assert!(found.contains(&"JSON001") && found.iter().any(|it| it.starts_with("ENV00")), "{found:?}");
 }
+
+#[test]
+fn a_redis_that_a_container_would_look_for_in_itself_is_told_and_none_that_it_finds() {
+    let told = |redis: &str, profile: &str| {
+        let project = Project::shipped().with("HUB_REDIS_URL", redis).with("OPENAI_API_KEY", "fake-key");
+        let document = project.json(&format!("env-build {profile}"));
+        assert_eq!(document["exit"], 0, "{document}");
+        assert!(!document.to_string().contains("canary"), "{document}");
+        codes(&document).contains(&"MACH005")
+    };
+    assert!(
+        told("redis://localhost:6379/0", "api-only") && told("redis://:canary@127.0.0.1:6379/0", "api-only")
+    );
+    assert!(!told("rediss://:canary@hub:6379/0", "api-only"));
+    assert!(!told("redis://host.docker.internal:6379/0", "api-only"));
+    // With a Redis beside it, such an address is for a machine that is run without containers.
+    let native = Project::shipped().with("REDIS_URL", "redis://127.0.0.1:6379/0");
+    assert_eq!(codes(&native.json("env-build simulation")), [""; 0]);
+    // And where there is no compose file, there are no containers.
+    let project =
+        Project::shipped().with("HUB_REDIS_URL", "redis://localhost").with("OPENAI_API_KEY", "fake-key");
+    let profile = "config/environments/profiles/api-only.json";
+    project.edit(profile, "\"secrets\"", "\"docker\": { \"auto_generate\": false }, \"secrets\"");
+    assert_eq!(codes(&project.json("env-build api-only")), [""; 0]);
+}
