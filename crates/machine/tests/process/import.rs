@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use super::daemon::{Daemon, stand_in};
-use super::support::{Project, is_there, told};
+use super::support::{Project, is_there, told, type_page};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -318,18 +317,5 @@ fn the_commands_of_the_page_of_migration_can_be_typed() {
     }
     let project = Project::shipped();
     copy(&repository().join("docs/examples/old-machine"), &project.path("old-machine"));
-    project.write("programs/.keep", "");
-    let program = project.path("programs/roster");
-    fs::write(&program, format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_roster"))).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let page = fs::read_to_string(repository().join("docs/migration.md")).unwrap();
-    let blocks: Vec<_> = page.split("```sh\n").skip(1).filter_map(|it| it.split("```").next()).collect();
-    assert!(!blocks.is_empty());
-    let path =
-        format!("{}:{}", project.path("programs").display(), std::env::var("PATH").unwrap_or_default());
-    for block in blocks {
-        let mut shell = project.started_by(Command::new("sh"), "");
-        let (out, talk, exit) = told(&shell.env("PATH", &path).args(["-euc", block]).output().unwrap());
-        assert_eq!(exit, Some(0), "{block}\n{out}{talk}");
-    }
+    type_page(&project, "docs/migration.md", &[]);
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 pub use super::fleet::until;
 use super::fleet::{Machine as Fleet, Up};
-use super::support::{Project, told};
+use super::support::{Project, told, type_page};
 
 mod boot;
 mod comfyui;
@@ -22,6 +22,7 @@ mod doctor;
 mod installing;
 mod legacy;
 mod others;
+mod pages;
 mod recovery;
 mod shutdown;
 

@@ -1,6 +1,8 @@
 //! A project in a folder of its own, and the program in it.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -49,13 +51,35 @@ impl Project {
     }
 }
 
+/// Types every block `sh` of a page of the repository, one after the other, in the project's folder, where `roster` is the
+/// program; each has to succeed.
+pub fn type_page(project: &Project, page: &str, environment: &[(&OsStr, &OsStr)]) {
+    let programs = project.path("programs");
+    fs::create_dir_all(&programs).expect("the folder can be made");
+    let program = programs.join("roster");
+    if !program.exists() {
+        symlink(env!("CARGO_BIN_EXE_roster"), program).expect("the link can be made");
+    }
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+    let text = fs::read_to_string(text).expect("the page is there");
+    let blocks: Vec<_> = text.split("```sh\n").skip(1).filter_map(|it| it.split("```").next()).collect();
+    assert!(!blocks.is_empty(), "{page}");
+    for block in blocks {
+        let mut shell = project.started_by(Command::new("timeout"), "120 sh -euc");
+        shell.arg(block).envs(environment.iter().copied()).env("PATH", &path);
+        let (out, talk, exit) = told(&shell.output().expect("the shell starts"));
+        assert_eq!(exit, Some(0), "{page}:\n{block}\n{out}{talk}");
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("the folder can be made");
     for entry in fs::read_dir(from).expect("a folder").map(|it| it.expect("an entry")) {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         if entry.file_type().expect("a type").is_dir() {
             copy(&from, &to);
-        } else if !from.parent().is_some_and(|it| it.ends_with("secrets")) {
+        } else if !from.parent().is_some_and(|it| it.ends_with("secrets")) || from.ends_with("example.env") {
             // Secrets that a developer has of their own stay where they are.
             fs::copy(&from, &to).expect("the file can be copied");
         }
