@@ -23,6 +23,7 @@ use crate::vars::Vars;
 
 mod actions;
 mod cdp;
+mod folder;
 mod group;
 mod guard;
 mod page;

@@ -22,6 +22,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::folder::Folder;
 use super::group::Group;
 use crate::connector::Task;
 use crate::failure::{Failure, Symptom};
@@ -61,7 +62,7 @@ pub(super) struct Script<'a> {
     /// Its browser context, once it has one.
     pub(super) context: Option<String>,
     /// Where it runs; gone with it.
-    folder: tempfile::TempDir,
+    folder: Folder,
 }
 
 /// What a script tells.
@@ -84,7 +85,7 @@ impl<'a> Script<'a> {
         wish: &Value,
     ) -> Result<Self, Failure> {
         let failed = |it: std::io::Error| Failure::retryable(format!("the script cannot be started: {it}"));
-        let folder = tempfile::Builder::new().prefix("roster-script-").tempdir().map_err(failed)?;
+        let folder = Folder::new().map_err(failed)?;
         let at = |name: &str| folder.path().join(name);
         fs::write(at("harness.mjs"), HARNESS).await.map_err(failed)?;
         fs::write(at("script.mjs"), text).await.map_err(failed)?;
