@@ -342,9 +342,9 @@ proptest! {
         let services: Vec<_> = enabled.map(|it| (promised(&facts, &it.name), it.process.as_ref())).collect();
         let workers: Vec<_> = facts.workers.iter().map(|it| (promised(&facts, &it.name), Some(&it.process))).collect();
         // What somebody stopped counts only where nothing else would do jobs.
-        let wanted = |it: &Option<&Process>| it.is_none_or(|it| !matches!(it.phase, Phase::Stopping | Phase::Stopped));
-        let counts = |(state, process): &(State, _)| *state != State::Stopped || wanted(process);
-        let works = if workers.is_empty() { &services } else { &workers }.iter().any(|(_, it)| wanted(it));
+        let wanted = |it: Option<&Process>| it.is_none_or(|it| !matches!(it.phase, Phase::Stopping | Phase::Stopped));
+        let counts = |(state, process): &(State, _)| *state != State::Stopped || wanted(*process);
+        let works = if workers.is_empty() { &services } else { &workers }.iter().any(|(_, it)| wanted(*it));
         let all: Vec<State> = services.iter().chain(&workers).filter(|it| !works || counts(it)).map(|it| it.0).collect();
         let order = [State::Healthy, State::Starting, State::Stopped, State::NotInstalled, State::Unhealthy];
         let rank = |it: State| order.iter().position(|is| *is == it).unwrap();
