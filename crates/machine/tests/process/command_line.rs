@@ -134,7 +134,7 @@ fn the_pages_are_accepted_by_mandoc() {
     pages.sort();
     assert_eq!(
         pages.len(),
-        49,
+        50,
         "one for each verb, one for each of `job`, `install` and `import`, and the main one"
     );
     assert!(project.path("pages/roster-job-submit.1").is_file());
