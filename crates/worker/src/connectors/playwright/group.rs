@@ -33,12 +33,14 @@ impl Group {
     /// Asks all of them to end, kills those that do not, and says whether none is left.
     pub(super) async fn end(&mut self) -> bool {
         let asked = Instant::now();
-        let mut told: Vec<Pid> = Vec::new();
+        let (mut told, mut looks): (Vec<Pid>, u8) = (Vec::new(), 0);
         loop {
             let left = self.left();
             // Reaped, or it would stay.
             let waited = self.child.try_wait();
-            if left.is_empty() && matches!(waited, Ok(Some(_))) {
+            // Twice: while a process becomes another program it has no mark.
+            looks = if left.is_empty() && matches!(waited, Ok(Some(_))) { looks + 1 } else { 0 };
+            if looks == 2 {
                 self.ended = true;
                 return true;
             }
