@@ -116,6 +116,7 @@ const STEPS: &[Step] = &[
             "switch-and-rollback",
             "connectors",
             "operations-guide",
+            "demo",
             "legacy-producer",
         ]),
     },

@@ -17,7 +17,7 @@ use crate::e2e::{
 };
 
 /// How long the demonstration may take to have done its jobs, and to end.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Types `cargo xtask demo --keep`, looks at its page when it has done its jobs, and types Ctrl-C.
 pub(super) async fn demo(world: Arc<World>) -> Seen {
