@@ -79,7 +79,8 @@ A queue has a byte budget for jobs that are not finished, so that a flood of job
 full all the same: results are kept for a day, others use it too, or its `maxmemory` is smaller than the budget. Then no
 job is taken and none begins; those that run can still end, be renewed and be cancelled.
 A million waiting jobs of 1 KiB in a queue with a budget of 1 GB break the rule.
-Submit later, start more workers, keep results for a shorter time, or give Redis more memory and submit with a larger budget (`--byte-budget`).",
+Submit later, start more workers, keep results for a shorter time, or give Redis more memory and submit with a larger
+budget (`--byte-budget`).",
 };
 
 /// Redis cannot be asked.

@@ -81,9 +81,9 @@ impl Fault for Error {
     fn fix(&self) -> String {
         match self {
             Error::Refused { refusals, .. } => refusals.first().map(Fault::fix).unwrap_or_default(),
-            Error::Full { .. } => {
-                "Submit later, start more workers, or submit with a larger byte budget, if Redis has the memory.".into()
-            }
+            Error::Full { .. } => "Submit later, start more workers, or submit with a larger byte budget, \
+if Redis has the memory."
+                .into(),
             Error::NoMemory { .. } => {
                 "Give Redis more memory, or wait until results are forgotten; what runs can still end.".into()
             }
@@ -96,7 +96,9 @@ impl Fault for Error {
                     .into()
             }
             Error::Wire(_) => "Do without it, or use a native queue.".into(),
-            Error::Unreachable(_) => "Check the address, its user and password, and that the server runs; then try again.".into(),
+            Error::Unreachable(_) => "Check the address, its user and password, and that the server runs; \
+then try again."
+                .into(),
             Error::Foreign { .. } => "Find out who else writes to this queue's keys.".into(),
         }
     }

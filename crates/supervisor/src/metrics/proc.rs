@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::getpid;
 
-use crate::linux::MARKER;
+use crate::adopt;
+use crate::proc::Variable;
 
 /// The part of `/proc/*/stat` that is about what a process uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Stat {
 #[derive(Debug, Default)]
 pub(super) struct Marks(Mutex<BTreeMap<(i32, u64), Mark>>);
 
-type Mark = Box<[u8]>;
+type Mark = Box<str>;
 
 /// Every process that can be seen.
 #[derive(Debug, Default)]
@@ -167,10 +168,12 @@ fn now() -> u64 {
     hundredths.unwrap_or_default() * clock_ticks_per_second() / 100
 }
 
+/// Of one that is just becoming another program there is none yet: the next look finds it.
 fn mark(pid: i32) -> Option<Mark> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let value = |it: &[u8]| Some(it.strip_prefix(MARKER.as_bytes())?.strip_prefix(b"=")?.into());
-    environment.split(|it| *it == 0).find_map(value)
+    match adopt::marker(pid) {
+        Variable::Is(mark) => Some(mark.into()),
+        Variable::Absent | Variable::Unknown => None,
+    }
 }
 
 #[cfg(test)]
@@ -222,7 +225,7 @@ mod tests {
         for (pid, it) in &processes {
             children.entry(it.parent).or_default().push(*pid);
         }
-        let marks = [(2, "a"), (5, "b"), (8, "a")].map(|(pid, it)| (pid, it.as_bytes().into()));
+        let marks = [(2, "a"), (5, "b"), (8, "a")].map(|(pid, it)| (pid, it.into()));
         let all = Snapshot { processes, children, own: 1, marks: marks.into(), ..Snapshot::default() };
         assert_eq!(all.tree(2).into_keys().collect::<Vec<_>>(), [2, 4, 7, 8, 9]);
         assert_eq!(all.tree(5).into_keys().collect::<Vec<_>>(), [5, 6]);

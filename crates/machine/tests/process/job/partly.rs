@@ -1,4 +1,4 @@
-//! `roster job submit` where not all can be submitted.
+//! `roster job submit` where nothing or not all can be submitted.
 
 use std::process::Command;
 
@@ -7,6 +7,45 @@ use serde_json::{Value, json};
 
 use super::Queue;
 use crate::support::is_there;
+
+#[test]
+fn poison_is_refused_with_every_reason_and_nothing_is_submitted() {
+    let Some(queue) = Queue::start() else { return };
+    let poison = r#"{"service_required": "comfyui", "requirements": null}
+{"service_required": "comfyui", "requirements": {"hardware": {"gpu_memory_gb": "16"}}}
+{"service_required": "comfyui", "requirments": {}, "id": "a:b"}
+{"service_required": "comfyui"}
+"#;
+    let (out, talk, exit) = queue.run_with("submit -", poison);
+    assert_eq!((out.as_str(), exit), ("", Some(1)));
+    assert_snapshot!(talk, @r"
+    error[BROKER001]: requirements: has to be an object, not null
+    --> standard input:1:1
+     = help: Write an object, or leave it out.
+
+    error[BROKER001]: requirements.hardware.gpu_memory_gb: has to be a number, not a text
+    --> standard input:2:1
+     = help: Write a number, or leave it out.
+
+    error[BROKER002]: requirments: is not a field here; did you mean `requirements`?
+    --> standard input:3:1
+     = help: Write `requirements`.
+
+    error[BROKER003]: id: ':' cannot be in a name; use letters, digits and _-.
+    --> standard input:3:1
+     = help: Use another name.
+    ");
+    let large = format!("\"{}\"", "x".repeat(10 << 20));
+    let (_, talk, exit) = queue.run_with("submit - --service comfyui", &large);
+    assert_eq!(exit, Some(1));
+    assert_snapshot!(talk, @r"
+    error[BROKER004]: the document: has 10485803 bytes; 524288 is the limit
+    --> standard input:1:1
+     = help: Keep to 524288 bytes; put large data elsewhere and send its address.
+    ");
+    assert_eq!(queue.run("submit nowhere.json").2, Some(1));
+    assert_eq!(queue.json("counts")["result"]["waiting"], 0);
+}
 
 #[test]
 fn what_is_in_the_queue_all_the_same_is_told_and_what_may_be() {

@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::folder::Folder;
@@ -85,7 +86,9 @@ impl<'a> Script<'a> {
         wish: &Value,
     ) -> Result<Self, Failure> {
         let failed = |it: std::io::Error| Failure::retryable(format!("the script cannot be started: {it}"));
-        let folder = Folder::new().map_err(failed)?;
+        // What it removes may be large.
+        let folder = spawn_blocking(Folder::new).await.map_err(std::io::Error::other).flatten();
+        let folder = folder.map_err(failed)?;
         let at = |name: &str| folder.path().join(name);
         fs::write(at("harness.mjs"), HARNESS).await.map_err(failed)?;
         fs::write(at("script.mjs"), text).await.map_err(failed)?;
