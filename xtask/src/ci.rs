@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     setup,
-    workspace::{cargo, command, run as start, target, tools, typed},
+    workspace::{cargo, command, output, run as start, target, tools, typed},
 };
 
 /// One step, and how it is done.
@@ -133,7 +133,7 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         eprintln!("ci: {}", step.name);
         let (started, failed_before) = (Instant::now(), tests.failed);
         let done = step.act.perform(&mut tests);
-        table += &row(step.name, started.elapsed(), if done.is_ok() { "ok" } else { "FAILED" });
+        table += &row(step.name, started.elapsed(), room(), if done.is_ok() { "ok" } else { "FAILED" });
         if let Err(error) = done {
             tests.failed = tests.failed.max(failed_before + 1);
             failure = Some(format!("ci stopped at `{}`: {error}", step.name));
@@ -141,14 +141,22 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         }
     }
     for step in &STEPS[table.lines().count()..] {
-        table += &row(step.name, Duration::ZERO, "not run");
+        table += &row(step.name, Duration::ZERO, None, "not run");
     }
-    say!("\nstep      seconds  result\n{table}\n{tests}");
+    say!("\nstep      seconds  GiB free  result\n{table}\n{tests}");
     failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-fn row(name: &str, took: Duration, result: &str) -> String {
-    format!("{name:8} {:8.1}  {result}\n", took.as_secs_f64())
+fn row(name: &str, took: Duration, room: Option<f64>, result: &str) -> String {
+    let room = room.map_or_else(|| "-".into(), |it| format!("{it:.1}"));
+    format!("{name:8} {:8.1}  {room:>8}  {result}\n", took.as_secs_f64())
+}
+
+/// How many GiB are free where this repository is: a full disk fails tests that say nothing of disks.
+fn room() -> Option<f64> {
+    let told = output(command("df").args(["-Pk", "."])).ok()?;
+    let kib: f64 = told.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kib / f64::from(1 << 20))
 }
 
 impl Act {
@@ -175,10 +183,13 @@ impl Act {
     }
 }
 
-/// Warnings of rustdoc are errors, a test that misses its tool fails, and it knows where the tools are.
+/// Warnings of rustdoc are errors, a test that misses its tool fails, and it knows where the tools are. What is built once
+/// needs nothing kept for the next time, which would take as much room again.
 fn prepared(command: &mut Command) -> &mut Command {
     let ci = env::var_os("CI").unwrap_or_else(|| "true".into());
-    command.env("RUSTDOCFLAGS", "-D warnings").env("CI", ci).env("ROSTER_TOOLS", tools())
+    let incremental = env::var_os("CARGO_INCREMENTAL").unwrap_or_else(|| "0".into());
+    command.env("RUSTDOCFLAGS", "-D warnings").env("CARGO_INCREMENTAL", incremental);
+    command.env("CI", ci).env("ROSTER_TOOLS", tools())
 }
 
 /// How many tests ran, summed over all test programs.

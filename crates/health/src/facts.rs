@@ -167,6 +167,13 @@ pub enum Planned {
     Enabled,
 }
 
+impl Service {
+    /// Whether somebody asked for its process to stop, and it has or is about to.
+    pub fn is_unwanted(&self) -> bool {
+        self.process.as_ref().is_some_and(|it| it.phase.is_unwanted())
+    }
+}
+
 /// What the install probe says of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Install {

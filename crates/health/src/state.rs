@@ -180,7 +180,11 @@ impl<'a> Node<'a> {
     }
 
     fn of_worker(facts: &Facts, worker: &'a Worker) -> Self {
-        let own = of_process(facts.at, &worker.name, &worker.process);
+        let mut own = of_process(facts.at, &worker.name, &worker.process);
+        if let Some(why) = worker.held.as_ref().filter(|_| own.state == State::Stopped) {
+            own.cause = vec![format!("the machine holds it back ({why})")];
+            own.next = "Make room: it is started again by itself.".into();
+        }
         let waits = worker.process.phase == Phase::Waiting;
         Self { name: &worker.name, needs: &worker.needs, own, waits }
     }
@@ -370,10 +374,10 @@ fn machine(
         }
     }
     let idle = is_idle(facts);
-    let services = facts.services.iter().map(|it| (&it.name, it.process.as_ref())).zip(services);
-    let workers = facts.workers.iter().map(|it| (&it.name, Some(&it.process))).zip(workers);
-    for ((name, process), verdict) in services.chain(workers) {
-        let unwanted = verdict.state == State::Stopped && process.is_some_and(|it| it.phase.is_unwanted());
+    let services = facts.services.iter().map(|it| (&it.name, it.is_unwanted())).zip(services);
+    let workers = facts.workers.iter().map(|it| (&it.name, it.is_unwanted())).zip(workers);
+    for ((name, unwanted), verdict) in services.chain(workers) {
+        let unwanted = unwanted && verdict.state == State::Stopped;
         if !matches!(verdict.state, State::Healthy | State::NotConfigured) && (idle || !unwanted) {
             block(name.as_str(), verdict.state, story(name.as_str(), verdict));
         }
@@ -385,11 +389,9 @@ fn machine(
 
 /// Whether somebody stopped all that does jobs: every worker, or every service of a machine that has no workers.
 fn is_idle(facts: &Facts) -> bool {
-    let unwanted = |it: Option<&Process>| it.is_some_and(|it| it.phase.is_unwanted());
-    let mut enabled = facts.services.iter().filter(|it| it.plan == Planned::Enabled);
     match &facts.workers[..] {
-        [] => enabled.all(|it| unwanted(it.process.as_ref())),
-        workers => workers.iter().all(|it| unwanted(Some(&it.process))),
+        [] => facts.services.iter().all(|it| it.plan != Planned::Enabled || it.is_unwanted()),
+        workers => workers.iter().all(Worker::is_unwanted),
     }
 }
 

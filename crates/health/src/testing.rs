@@ -40,6 +40,7 @@ pub(crate) fn worker(name: &str, needs: &[&str]) -> Worker {
         needs: needs.iter().map(|it| it.parse().unwrap()).collect(),
         gpu: None,
         process: process(Phase::Healthy),
+        held: None,
         job: None,
         counts: Counts::default(),
     }

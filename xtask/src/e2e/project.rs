@@ -41,6 +41,9 @@ impl Project {
                 ("XDG_RUNTIME_DIR", folder.join("runtime").display().to_string()),
                 // Crashes are noticed soon: a lease of ten seconds would be most of a scenario.
                 ("WORKER_LEASE_S", "2".to_owned()),
+                // How much room there is on this host is not what is shown.
+                ("MACHINE_DISK_RESERVE_MIB", "0".to_owned()),
+                ("MACHINE_MEMORY_RESERVE_MIB", "0".to_owned()),
             ]
             .map(|(name, value)| (name.to_owned(), value))
             .into(),

@@ -141,10 +141,19 @@ pub struct Worker {
     pub gpu: Option<u32>,
     /// What the supervisor says.
     pub process: Process,
+    /// Why the machine has stopped it, to start it again later: `memory is short`. Nothing while it has not.
+    pub held: Option<String>,
     /// What it works on.
     pub job: Option<Job>,
     /// What it has done since it was started.
     pub counts: Counts,
+}
+
+impl Worker {
+    /// Whether somebody asked for it to stop, and it has or is about to. What the machine holds back is wanted.
+    pub fn is_unwanted(&self) -> bool {
+        self.held.is_none() && self.process.phase.is_unwanted()
+    }
 }
 
 /// What a worker works on.

@@ -170,6 +170,23 @@ fn what_somebody_stopped_is_in_nobodys_way_as_long_as_another_worker_is_wanted()
 }
 
 #[test]
+fn who_is_held_back_by_the_machine_is_missed_and_nobody_is_told_to_start_it() {
+    let mut facts = machine();
+    facts.services = vec![service("comfyui-gpu0", &[])];
+    facts.workers = vec![worker("comfyui-worker-0", &["comfyui-gpu0"]), worker("comfyui-worker-1", &[])];
+    facts.workers[0].process = process(Phase::Stopped);
+    facts.workers[0].held = Some("memory is short".into());
+    let story = "comfyui-worker-0 not ready ← the machine holds it back (memory is short)\n";
+    assert_eq!(blockers(&facts), story);
+    facts.workers[1].process = process(Phase::Stopped);
+    assert_eq!(blockers(&facts), story);
+    assert_eq!(judge(&facts, None).workers[0].next, "Make room: it is started again by itself.");
+    // It may have been started all the same.
+    facts.workers[0].process = process(Phase::Healthy);
+    assert_eq!(blockers(&facts), "");
+}
+
+#[test]
 fn a_machine_without_workers_is_there_for_its_services() {
     let mut facts = machine();
     facts.services = vec![service("a", &[]), service("b", &[])];
@@ -258,7 +275,8 @@ fn needs(index: usize) -> impl Strategy<Value = Vec<ProcessName>> {
 
 fn any_facts() -> impl Strategy<Value = Facts> {
     let services = (any_service(0), any_service(1), any_service(2), any_service(3), any_service(4));
-    let workers = prop::collection::vec((any_process(), needs(5)), 0..4);
+    let held = prop::option::weighted(0.3, Just("memory is short".to_owned()));
+    let workers = prop::collection::vec((any_process(), needs(5), held), 0..4);
     let stage = prop_oneof![3 => Just(Stage::Running), 1 => prop::sample::select(Stage::ALL)];
     let redis = prop_oneof![
         2 => Just(RedisLink::Unneeded),
@@ -272,7 +290,12 @@ fn any_facts() -> impl Strategy<Value = Facts> {
             facts.services = vec![services.0, services.1, services.2, services.3, services.4];
             let workers = workers.into_iter().enumerate();
             facts.workers = workers
-                .map(|(at, (process, needs))| Worker { needs, process, ..worker(&format!("w{at}"), &[]) })
+                .map(|(at, (process, needs, held))| Worker {
+                    needs,
+                    process,
+                    held,
+                    ..worker(&format!("w{at}"), &[])
+                })
                 .collect();
             facts.machine.stage = stage;
             facts.machine.recovery = if failed { Recovery::Failed } else { Recovery::Healthy };
@@ -339,12 +362,14 @@ proptest! {
     fn a_machine_is_never_better_than_its_worst_enabled_service_and_ready_only_when_all_are_healthy(facts in any_facts()) {
         let is = judge(&facts, None).machine;
         let enabled = facts.services.iter().filter(|it| it.plan == Planned::Enabled);
-        let services: Vec<_> = enabled.map(|it| (promised(&facts, &it.name), it.process.as_ref())).collect();
-        let workers: Vec<_> = facts.workers.iter().map(|it| (promised(&facts, &it.name), Some(&it.process))).collect();
+        let goes = |it: &Process| !matches!(it.phase, Phase::Stopping | Phase::Stopped);
+        let services: Vec<_> =
+            enabled.map(|it| (promised(&facts, &it.name), it.process.as_ref().is_none_or(goes))).collect();
+        let workers: Vec<_> =
+            facts.workers.iter().map(|it| (promised(&facts, &it.name), it.held.is_some() || goes(&it.process))).collect();
         // What somebody stopped counts only where nothing else would do jobs.
-        let wanted = |it: Option<&Process>| it.is_none_or(|it| !matches!(it.phase, Phase::Stopping | Phase::Stopped));
-        let counts = |(state, process): &(State, _)| *state != State::Stopped || wanted(*process);
-        let works = if workers.is_empty() { &services } else { &workers }.iter().any(|(_, it)| wanted(*it));
+        let counts = |(state, wanted): &(State, bool)| *state != State::Stopped || *wanted;
+        let works = if workers.is_empty() { &services } else { &workers }.iter().any(|it| it.1);
         let all: Vec<State> = services.iter().chain(&workers).filter(|it| !works || counts(it)).map(|it| it.0).collect();
         let order = [State::Healthy, State::Starting, State::Stopped, State::NotInstalled, State::Unhealthy];
         let rank = |it: State| order.iter().position(|is| *is == it).unwrap();

@@ -41,6 +41,8 @@ impl Browser {
         ]);
         command.args(["--remote-debugging-port=0", "--disable-background-networking", "--hide-scrollbars"]);
         command.arg(format!("--user-data-dir={}", profile.path().display())).arg("about:blank");
+        // What it leaves when it is killed goes with its profile.
+        command.env("TMPDIR", profile.path());
         let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else {
             let ci = std::env::var("CI").is_ok_and(|it| it == "true");
             assert!(!ci, "`chromium` is needed in CI: type `cargo xtask setup`");

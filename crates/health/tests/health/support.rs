@@ -52,6 +52,7 @@ pub fn worker(name: &str, needs: &str) -> Worker {
         needs: vec![needs.parse().unwrap()],
         gpu: Some(0),
         process: process(Phase::Healthy),
+        held: None,
         job: None,
         counts: Counts { claimed: 8, succeeded: 7, failed: 1, handed_back: 0 },
     }

@@ -12,7 +12,7 @@ pub(crate) use fault::ConfigFault;
 pub(crate) use guard::Guard;
 pub(crate) use layers::{Files, Layers};
 pub(crate) use place::Origin;
-pub(crate) use settings::Config;
+pub(crate) use settings::{Config, Settings};
 pub(crate) use show::{Verb, run};
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,6 +1,7 @@
 //! Every setting of a machine that runs: read once, all faults at once.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -106,10 +107,10 @@ impl Reader<'_> {
         text.trim().parse().map_err(|why: T::Err| self.wrong(setting, why.to_string(), source)).ok()
     }
 
-    fn number(&mut self, setting: &Setting, most: u64) -> Option<u64> {
+    fn number(&mut self, setting: &Setting, allowed: RangeInclusive<u64>) -> Option<u64> {
         let (text, source) = self.text(setting)?;
         match text.trim().parse() {
-            Ok(it) if (1..=most).contains(&it) => Some(it),
+            Ok(it) if allowed.contains(&it) => Some(it),
             Ok(_) => {
                 self.wrong(setting, "it is beyond its limits".into(), source);
                 None
@@ -122,11 +123,11 @@ impl Reader<'_> {
     }
 
     fn seconds(&mut self, setting: &Setting) -> Option<Duration> {
-        self.number(setting, 86_400).map(Duration::from_secs)
+        self.number(setting, 1..=86_400).map(Duration::from_secs)
     }
 
     fn bytes(&mut self, setting: &Setting) -> Option<u64> {
-        self.number(setting, 1 << 30).map(|mib| mib << 20)
+        self.number(setting, 0..=1 << 30).map(|mib| mib << 20)
     }
 
     fn wrong(&mut self, setting: &Setting, why: String, stands: String) {

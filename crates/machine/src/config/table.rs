@@ -27,7 +27,7 @@ impl Setting {
 
 const OPEN: Setting = Setting { name: "", default: None, form: "", about: "", secret: false, decided: false };
 const SECONDS: &str = "a whole number of seconds from 1 to 86400";
-const MEBIBYTES: &str = "a whole number of MiB above 0";
+const MEBIBYTES: &str = "a whole number of MiB; 0 for none";
 
 pub(crate) const MACHINE_ID: Setting = Setting {
     name: "MACHINE_ID",

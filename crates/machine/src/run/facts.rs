@@ -88,7 +88,8 @@ impl Observed {
         self.began + u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn phase(&self, state: &ProcessState) -> Phase {
+    /// What a process does, as the health server calls it.
+    pub(crate) fn phase(&self, state: &ProcessState) -> Phase {
         match state {
             ProcessState::Waiting => Phase::Waiting,
             ProcessState::Launching { .. } => Phase::Launching,
@@ -164,6 +165,23 @@ pub(crate) fn stage(scene: &Scene, fleet: &FleetStatus, observed: &Observed) -> 
         }
     }
     Some(furthest)
+}
+
+/// How far the start is when a stage begins: those that wait for other programs are the long ones.
+pub(crate) fn percent(stage: Stage) -> Option<u8> {
+    match stage {
+        Stage::Configuration => Some(0),
+        Stage::CleanUp => Some(5),
+        Stage::Inventory => Some(10),
+        Stage::Allocation => Some(15),
+        Stage::Ecosystem => Some(20),
+        Stage::Registration => Some(25),
+        Stage::SharedSetup => Some(30),
+        Stage::Services => Some(60),
+        Stage::Workers => Some(90),
+        Stage::Running => Some(100),
+        Stage::Draining | Stage::Stopping => None,
+    }
 }
 
 fn is_well(state: &ProcessState) -> bool {

@@ -286,7 +286,7 @@ impl<'a> Heart<'a> {
             State::Starting { troubles, .. } | State::Running(troubles) => match &self.body.facts.redis {
                 RedisLink::Lost { why, .. } if troubles.redis.is_some() => Some(why.clone()),
                 _ => match troubles.short.keys().next() {
-                    Some(it) => Some(format!("{it} is short")),
+                    Some(it) => Some(resources::shortage(*it, &self.body.config.settings)),
                     None => troubles
                         .down
                         .and_then(|_| facts::cause(&self.scene, &self.body.fleet.borrow(), &self.observed)),
@@ -310,7 +310,12 @@ impl<'a> Heart<'a> {
             }
             Effect::AnnounceShutdown => self.tell("shutdown", "shutdown", self.why()),
             Effect::StopWorkers => {
-                self.held = self.scene.worker_processes().into_iter().collect();
+                let fleet = self.body.fleet.borrow();
+                let is_wanted = |it: &ProcessName| {
+                    fleet.get(it).is_some_and(|it| !self.observed.phase(&it.process.state).is_unwanted())
+                };
+                self.held = self.scene.worker_processes().into_iter().filter(is_wanted).collect();
+                drop(fleet);
                 self.order(self.held.iter().cloned().collect(), false);
             }
             Effect::StartWorkers => {
@@ -354,9 +359,9 @@ impl<'a> Heart<'a> {
             Stage::Draining if facts::has_drained(&self.scene, &fleet) => Stage::Stopping,
             stage => stage,
         };
-        machine.percent = percent(machine.stage);
+        machine.percent = facts::percent(machine.stage);
         if let (Stage::SharedSetup, Some((step, far))) = (machine.stage, self.observed.installing()) {
-            let at = |it| u16::from(percent(it).unwrap_or_default());
+            let at = |it| u16::from(facts::percent(it).unwrap_or_default());
             let (from, to) = (at(Stage::SharedSetup), at(Stage::Services));
             let here = from + (to - from) * u16::from(far.min(100)) / 100;
             machine.percent = u8::try_from(here).ok();
@@ -370,25 +375,17 @@ impl<'a> Heart<'a> {
             }
         };
         self.observed.put(&self.scene, &fleet, &mut facts);
+        if let State::Running(Troubles { short, .. }) = &self.state
+            && let Some(it) = short.keys().next()
+        {
+            let why = resources::shortage(*it, &self.body.config.settings);
+            let workers = facts.workers.iter_mut().zip(&self.scene.processes);
+            for (worker, _) in workers.filter(|(_, it)| self.held.contains(*it)) {
+                worker.held = Some(why.clone());
+            }
+        }
         self.heard.put(&self.scene, &mut facts.workers);
         drop(fleet);
         self.body.board.publish(facts);
-    }
-}
-
-/// How far the start is when a stage begins: those that wait for other programs are the long ones.
-fn percent(stage: Stage) -> Option<u8> {
-    match stage {
-        Stage::Configuration => Some(0),
-        Stage::CleanUp => Some(5),
-        Stage::Inventory => Some(10),
-        Stage::Allocation => Some(15),
-        Stage::Ecosystem => Some(20),
-        Stage::Registration => Some(25),
-        Stage::SharedSetup => Some(30),
-        Stage::Services => Some(60),
-        Stage::Workers => Some(90),
-        Stage::Running => Some(100),
-        Stage::Draining | Stage::Stopping => None,
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use health::{Disk, Interface};
 
 use super::recovery::{News, Resource};
+use crate::config::Settings;
 
 /// What is back has to be this much above the reserve before it counts: a quarter of it.
 const MARGIN: u64 = 4;
@@ -47,10 +48,24 @@ pub(crate) fn judge(free: &Free, reserve: Reserve) -> Vec<News> {
     ];
     let judged = seen.into_iter().filter_map(|(resource, free, reserve)| match free? {
         it if it < reserve => Some(News::Short(resource)),
-        it if it >= reserve + reserve / MARGIN => Some(News::Enough(resource)),
+        it if it >= enough(reserve) => Some(News::Enough(resource)),
         _ => None,
     });
     judged.collect()
+}
+
+/// How much has to be free again, once less than the reserve was.
+fn enough(reserve: u64) -> u64 {
+    reserve + reserve / MARGIN
+}
+
+/// What is short, and how much of it there has to be.
+pub(crate) fn shortage(resource: Resource, settings: &Settings) -> String {
+    let (reserve, place) = match resource {
+        Resource::Memory => (settings.memory_reserve, String::new()),
+        Resource::Disk => (settings.disk_reserve, format!(" at `{}`", settings.workspace.display())),
+    };
+    format!("{resource} is short: {} MiB have to be free{place}", enough(reserve) >> 20)
 }
 
 /// What the kernel could give without swapping.

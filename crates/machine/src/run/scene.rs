@@ -97,6 +97,7 @@ impl Scene {
                 needs: needs.clone(),
                 gpu: gpus.first().copied(),
                 process: waiting(),
+                held: None,
                 job: None,
                 counts: Counts::default(),
             });

@@ -151,6 +151,8 @@ impl Machine {
         let mut command = self.project.roster(line);
         command.env("XDG_RUNTIME_DIR", self.path("runtime"));
         command.env("REDIS_URL", self.redis.url()).env("WORKER_LEASE_S", "2");
+        // How much room there is here is not what these tests are about.
+        command.env("MACHINE_DISK_RESERVE_MIB", "0").env("MACHINE_MEMORY_RESERVE_MIB", "0");
         command.env("SIMULATION_BASE_PORT", self.base.to_string());
         command.env("MACHINE_HEALTH_PORT", self.port.to_string());
         command
@@ -178,7 +180,15 @@ impl Machine {
     }
 
     pub fn wait_ready(&self) {
-        until("it is ready", || self.get("/ready").is_some_and(|it| it.0 == 200));
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let seen = self.get("/ready");
+            if seen.as_ref().is_some_and(|it| it.0 == 200) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "it is never ready: {seen:?}");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
     }
 
     pub fn service(&self, name: &str) -> Value {

@@ -28,6 +28,8 @@ fn command(profile: &Path) -> Command {
     };
     let mut words = words.iter().map(word);
     let mut command = Command::new(words.next().unwrap());
+    // What it leaves when it is killed goes with its profile.
+    command.env("TMPDIR", profile);
     command.args(words).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

@@ -107,3 +107,27 @@ fn a_machine_whose_workers_can_never_work_fails_and_says_so() {
     let (exit, talk) = up.end();
     assert_eq!(exit, Some(5), "{talk}");
 }
+
+#[test]
+fn a_machine_without_room_holds_its_workers_back_and_says_what_has_to_be_free() {
+    let mut machine = Machine::new();
+    machine.redis.start();
+    // An exbibyte: nobody has that.
+    let mut command = machine.command("run --json");
+    command.env("MACHINE_DISK_RESERVE_MIB", (1 << 30).to_string());
+    let mut up = Fleet::spawned(command);
+    up.wait("machine", "resource_recovery");
+    let workspace = machine.path(".roster/workspace").display().to_string();
+    let mib = (1 << 30) + (1 << 28);
+    let why = format!("disk space is short: {mib} MiB have to be free at `{workspace}`");
+    let stopped = |it: usize| machine.state(&format!("simulation-worker-{it}")) == "stopped";
+    until("the workers are stopped", || (0..4).all(stopped));
+    let (out, _, exit) = machine.ask("status");
+    assert_eq!(exit, Some(5), "{out}");
+    assert!(out.contains(&format!("resource_recovery: {why}")), "{out}");
+    assert!(out.contains(&format!("← the machine holds it back ({why})  Make room")), "{out}");
+    assert!(!out.contains("somebody"), "{out}");
+    let ready = machine.get("/ready").unwrap();
+    assert!(ready.0 == 503 && ready.1.to_string().contains("holds it back"), "{ready:?}");
+    assert_eq!(up.stop().0, Some(0));
+}
