@@ -111,8 +111,8 @@ fn files(binary: &Path, bill: &[u8], folder: &Path) -> Result<Files, String> {
     }
     add(&mut files, "systemd/roster.service", &root().join("docker/roster.service"), false)?;
     // As it is in git: what a person has put there, secrets first, is not for others.
-    let templates = output(command("git").args(["ls-files", "-z", "--cached", "config"]))?;
-    for name in templates.split_terminator('\0') {
+    let known = output(command("git").args(["ls-files", "-z", "--cached", "config", "docs"]))?;
+    for name in known.split_terminator('\0') {
         add(&mut files, name, &root().join(name), false)?;
     }
     for (shell, name) in SHELLS {

@@ -122,10 +122,11 @@ fn services(to: &mut Document, now: &Snapshot) {
     }
     to.metric("roster_workers_busy", "gauge", "How many workers have a job.");
     to.value(&[], now.facts.workers.iter().filter(|it| it.job.is_some()).count());
-    to.metric("roster_service_healthy", "gauge", "1 if an enabled service is healthy.");
-    let enabled = now.facts.services.iter().zip(&now.verdicts.services);
-    let enabled = enabled.filter(|(it, _)| it.plan == Planned::Enabled).take(MAX_PROCESSES);
-    for (it, is) in enabled {
+    let help = "1 if an enabled service is healthy; one that somebody stopped is left out.";
+    to.metric("roster_service_healthy", "gauge", help);
+    let wanted = now.facts.services.iter().zip(&now.verdicts.services);
+    let wanted = wanted.filter(|(it, _)| it.plan == Planned::Enabled && !it.is_unwanted());
+    for (it, is) in wanted.take(MAX_PROCESSES) {
         let kind = it.kind.as_ref().map(ToString::to_string).unwrap_or_default();
         let labels: [(&str, &dyn Display); 2] = [("service", &it.name), ("kind", &kind)];
         to.value(&labels, u8::from(is.state == State::Healthy));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use health::{Ended, Outcome};
+use health::{Ended, Outcome, Phase};
 
 use crate::support::{Place, killed, machine, process, service, worker};
 
@@ -40,6 +40,18 @@ fn prometheus_own_checker_has_nothing_to_say() {
     let said = promtool.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
     assert_eq!(said, "", "{}", answer.body);
+}
+
+#[test]
+fn a_service_that_somebody_stopped_raises_no_alarm() {
+    let mut facts = machine();
+    facts.services[0].process = Some(process(Phase::Stopped));
+    killed(&mut facts, 1);
+    let text = Place::new(facts).get("/metrics").body;
+    let lines: Vec<_> = text.lines().filter(|it| it.starts_with("roster_service_healthy{")).collect();
+    let line = |name: &str| lines.iter().find(|it| it.contains(&format!("service=\"{name}\"")));
+    assert_eq!(line("comfyui-gpu0"), None, "{lines:?}");
+    assert!(line("comfyui-gpu1").is_some_and(|it| it.ends_with(" 0")), "{lines:?}");
 }
 
 #[test]
