@@ -16,13 +16,17 @@ const FIXTURE: &str = env!("CARGO_BIN_EXE_supervisor-fixture");
 /// Nothing here takes a tenth of it; it ends what hangs.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// Processes and a `/proc` of their own, which any user may have who may be root in a namespace.
+const NAMESPACES: [&str; 4] = ["--map-root-user", "--pid", "--fork", "--mount-proc"];
+
 /// Whether this user may make namespaces. Where tests have to run, a `no` is a failure.
 fn permitted() -> bool {
-    let made = Command::new("unshare").args(["-pf", "--mount-proc", "true"]).status();
+    let made = Command::new("unshare").args(NAMESPACES).arg("true").status();
     let permitted = made.is_ok_and(|it| it.success());
-    assert!(permitted || option_env!("CI") != Some("true"), "`unshare -pf --mount-proc` is not permitted");
+    let ci = std::env::var("CI").is_ok_and(|it| it == "true");
+    assert!(permitted || !ci, "`unshare` with {NAMESPACES:?} is not permitted");
     if !permitted {
-        eprintln!("skipped: `unshare -pf --mount-proc` is not permitted");
+        eprintln!("skipped: `unshare` with {NAMESPACES:?} is not permitted");
     }
     permitted
 }
@@ -127,7 +131,8 @@ fn the_first_process_reaps_what_is_orphaned_and_ends_with_everything() {
     let file = folder.path().join("ecosystem.json");
     fs::write(&file, ecosystem.to_json()).unwrap();
     let mut outside = Command::new("unshare")
-        .args(["-pf", "--kill-child", "--mount-proc", FIXTURE, "supervise"])
+        .args(NAMESPACES)
+        .args(["--kill-child", FIXTURE, "supervise"])
         .arg(file)
         .stdout(Stdio::piped())
         .spawn()
