@@ -204,7 +204,14 @@ fn make_repository(folder: &Path, number: u16) -> Result<(), String> {
     for name in ["__init__.py", "nodes.py", "README.md", "js/it.js", "LICENSE"] {
         write(&folder.join(name), &format!("{name} of {number}\n").repeat(200))?;
     }
-    let git = |args: &[&str]| output(command("git").arg("-C").arg(folder).args(args)).map(drop);
+    let git = |args: &[&str]| {
+        let mut git = command("git");
+        // A hook of git's has these, and they mean the repository that it is a hook of.
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+            git.env_remove(name);
+        }
+        output(git.arg("-C").arg(folder).args(args)).map(drop)
+    };
     git(&["init", "--quiet"])?;
     git(&["add", "--all"])?;
     git(&["-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "--quiet", "-m", "it"])

@@ -183,7 +183,12 @@ pub(crate) fn commit(path: &Path, files: &[(&str, &str)]) -> String {
 }
 
 pub(crate) fn git(path: &Path, args: &[&str]) -> String {
-    let output = Command::new("git").arg("-C").arg(path).args(args).output().unwrap();
+    let mut command = Command::new("git");
+    // A hook of git's has these, and they mean the repository that it is a hook of.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        command.env_remove(name);
+    }
+    let output = command.arg("-C").arg(path).args(args).output().unwrap();
     assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

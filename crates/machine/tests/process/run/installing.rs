@@ -6,7 +6,12 @@ use super::*;
 pub fn repository(folder: &std::path::Path) -> String {
     let git = |words: &[&str]| {
         let words = ["-c", "user.name=t", "-c", "user.email=t@t"].iter().chain(words);
-        assert!(Command::new("git").current_dir(folder).args(words).status().unwrap().success());
+        let mut command = Command::new("git");
+        // A hook of git's has these, and they mean the repository that it is a hook of.
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+            command.env_remove(name);
+        }
+        assert!(command.current_dir(folder).args(words).status().unwrap().success());
     };
     git(&["init", "--quiet"]);
     git(&["add", "--all"]);
