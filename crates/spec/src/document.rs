@@ -208,7 +208,7 @@ fn tell(
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
             let node = enclosing(schema, error.schema_path().as_str());
             for field in unexpected {
-                let place = index.key(&format!("{pointer}/{}", field.replace('~', "~0").replace('/', "~1")));
+                let place = index.key(&format!("{pointer}/{}", json::token(field)));
                 let fault = match pattern_of_keys(node) {
                     Some(pattern) => DocumentFault::Value {
                         path: format!("the name `{field}` in {path}"),
@@ -323,18 +323,9 @@ fn alternatives(node: Option<&Value>, schema: &Value) -> String {
     text
 }
 
-/// `/workers/openai/accepts/0` as people write it: `workers.openai.accepts[0]`.
+/// The value that a pointer means, as people write it.
 fn readable(pointer: &str) -> String {
-    let mut path = String::new();
-    for part in pointer.split('/').skip(1) {
-        let part = part.replace("~1", "/").replace("~0", "~");
-        if part.bytes().all(|it| it.is_ascii_digit()) {
-            let _ = write!(path, "[{part}]");
-        } else {
-            let _ = write!(path, "{}{part}", if path.is_empty() { "" } else { "." });
-        }
-    }
-    if path.is_empty() { "the document".into() } else { format!("`{path}`") }
+    if pointer.is_empty() { "the document".into() } else { format!("`{}`", json::readable(pointer)) }
 }
 
 /// The schema object that holds the keyword at the end of an evaluation path, `$ref`s followed.

@@ -11,12 +11,15 @@
 //! ```
 
 pub mod codes;
+mod documents;
 mod scanner;
 
 use std::collections::BTreeMap;
 
 use crate::notes::{Code, Fault, Located};
 use crate::source::{Place, SourceText, Span};
+
+pub use documents::{Documents, documents};
 
 /// How deep arrays and objects may be nested: as deep as `serde_json` reads.
 pub const MAX_DEPTH: usize = 127;
@@ -118,6 +121,13 @@ impl JsonIndex {
         Some(self.source.at(span.start + 1..span.end - 1))
     }
 
+    /// The pointers of numbers that a reader which keeps 64 bits of each would change: whole numbers that are neither an `i64`
+    /// nor a `u64`, and others that are too large or too small for a double. Digits of a fraction that no double can hold are
+    /// none: a fraction means the double nearest to it.
+    pub fn unheld(&self) -> Vec<String> {
+        unheld(self.source.text(), &self.root)
+    }
+
     fn find(&self, pointer: &str) -> Option<(Option<&Span>, &Node)> {
         let mut found = (None, &self.root);
         if pointer.is_empty() {
@@ -137,6 +147,58 @@ impl JsonIndex {
         }
         Some(found)
     }
+}
+
+/// A key as a part of a JSON pointer.
+pub fn token(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// A JSON pointer as people write it: `workers.openai.accepts[0]` for `/workers/openai/accepts/0`. Empty for the document.
+pub fn readable(pointer: &str) -> String {
+    let mut path = String::new();
+    for part in pointer.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        if !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit()) {
+            path.extend(["[", &part, "]"]);
+        } else {
+            path.extend([if path.is_empty() { "" } else { "." }, &part]);
+        }
+    }
+    path
+}
+
+/// See [`JsonIndex::unheld`]; the pointers begin at this node.
+fn unheld(text: &str, node: &Node) -> Vec<String> {
+    match &node.holds {
+        Holds::Scalar if !held(&text[node.span.clone()]) => vec![String::new()],
+        Holds::Scalar | Holds::PlainString => vec![],
+        Holds::Items(items) => {
+            let items = items.iter().enumerate();
+            let below = |(index, it)| unheld(text, it).into_iter().map(move |rest| format!("/{index}{rest}"));
+            items.flat_map(below).collect()
+        }
+        Holds::Members(members) => {
+            let below = |(name, it): (&'_ String, &Member)| {
+                let found = unheld(text, &it.value);
+                found.iter().map(|rest| format!("/{}{rest}", token(name))).collect::<Vec<_>>()
+            };
+            members.iter().flat_map(below).collect()
+        }
+    }
+}
+
+/// Whether a scalar is no number, or one that 64 bits hold.
+fn held(text: &str) -> bool {
+    if !text.starts_with(|it: char| it == '-' || it.is_ascii_digit()) {
+        return true;
+    }
+    let (mantissa, exponent) = text.split_at(text.find(['e', 'E']).unwrap_or(text.len()));
+    if exponent.is_empty() && !mantissa.contains('.') {
+        return text.len() < 19 || text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok();
+    }
+    let zero = !mantissa.contains(|it: char| matches!(it, '1'..='9'));
+    text.parse::<f64>().is_ok_and(|it| it.is_finite() && (it == 0.0) == zero)
 }
 
 #[cfg(test)]

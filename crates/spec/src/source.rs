@@ -63,22 +63,24 @@ impl SourceText {
     /// `text`, which was read from this source, as a message may show it: in backticks, control characters escaped,
     /// cut after 60 characters; `[redacted]` when the source is guarded.
     pub fn quote(&self, text: &str) -> String {
-        const LONGEST: usize = 60;
-        if self.exposure() == Exposure::Guarded {
-            return "[redacted]".to_owned();
-        }
-        let mut shown = String::from("`");
-        for it in text.chars().take(LONGEST) {
-            if it.is_control() { shown.extend(it.escape_default()) } else { shown.push(it) }
-        }
-        shown.push_str(if text.chars().nth(LONGEST).is_some() { "…`" } else { "`" });
-        shown
+        if self.exposure() == Exposure::Guarded { "[redacted]".to_owned() } else { shown(text) }
     }
 
     /// The place that means the whole source.
     pub fn whole(&self) -> Place {
         self.at(0..0)
     }
+}
+
+/// A text that is no secret as a message may show it: in backticks, control characters escaped, cut after 60 characters.
+pub fn shown(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown = String::from("`");
+    for it in text.chars().take(LONGEST) {
+        if it.is_control() { shown.extend(it.escape_default()) } else { shown.push(it) }
+    }
+    shown.push_str(if text.chars().nth(LONGEST).is_some() { "…`" } else { "`" });
+    shown
 }
 
 impl fmt::Debug for SourceText {

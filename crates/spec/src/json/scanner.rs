@@ -9,30 +9,40 @@ use crate::notes::Located;
 use crate::source::{SourceText, Span};
 
 pub(super) fn scan(source: &SourceText) -> Result<Node, Vec<Located<JsonFault>>> {
-    let mut scanner = Scanner { source, text: source.text(), at: 0, duplicates: Vec::new() };
+    let mut scanner = Scanner::new(source);
     let root = scanner.document();
-    let mut faults = scanner.duplicates;
-    match root {
-        Ok(root) if faults.is_empty() => return Ok(root),
-        Ok(_) => {}
-        Err(fault) => faults.push(*fault),
-    }
-    faults.sort_by_key(|it| it.place.as_ref().map(|place| place.span.start));
-    Err(faults)
+    scanner.told(root)
 }
 
-struct Scanner<'a> {
-    source: &'a SourceText,
-    text: &'a str,
+/// Where in a text it is, and what of it was wrong so far.
+pub(super) struct Scanner<'a> {
+    pub source: &'a SourceText,
+    pub text: &'a str,
     /// How far it has read; at a character's beginning.
-    at: usize,
+    pub at: usize,
     duplicates: Vec<Located<JsonFault>>,
 }
 
 /// What was read, or the fault that ends the scan.
-type Read<T> = Result<T, Box<Located<JsonFault>>>;
+pub(super) type Read<T> = Result<T, Box<Located<JsonFault>>>;
 
 impl<'a> Scanner<'a> {
+    pub fn new(source: &'a SourceText) -> Self {
+        Self { source, text: source.text(), at: 0, duplicates: Vec::new() }
+    }
+
+    /// A document that was read, or everything that is wrong with it.
+    pub fn told(&mut self, root: Read<Node>) -> Result<Node, Vec<Located<JsonFault>>> {
+        let mut faults = std::mem::take(&mut self.duplicates);
+        match root {
+            Ok(root) if faults.is_empty() => return Ok(root),
+            Ok(_) => {}
+            Err(fault) => faults.push(*fault),
+        }
+        faults.sort_by_key(|it| it.place.as_ref().map(|place| place.span.start));
+        Err(faults)
+    }
+
     fn document(&mut self) -> Read<Node> {
         self.space();
         let root = self.value(0)?;
@@ -44,24 +54,24 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn space(&mut self) {
+    pub fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
-    fn take(&mut self, expected: u8) -> bool {
+    pub fn take(&mut self, expected: u8) -> bool {
         let comes = self.peek() == Some(expected);
         self.at += usize::from(comes);
         comes
     }
 
     /// The fault that the next character is, or the end.
-    fn refuse<T>(&self, told: &'static str, fix: &'static str) -> Read<T> {
+    pub fn refuse<T>(&self, told: &'static str, fix: &'static str) -> Read<T> {
         let length = self.text[self.at..].chars().next().map_or(0, char::len_utf8);
         self.refuse_at(self.at..self.at + length, JsonFault::Syntax { told, fix })
     }
@@ -70,7 +80,7 @@ impl<'a> Scanner<'a> {
         Err(Box::new(Located::at(self.source.at(span), fault)))
     }
 
-    fn value(&mut self, depth: usize) -> Read<Node> {
+    pub fn value(&mut self, depth: usize) -> Read<Node> {
         let start = self.at;
         let holds = match self.peek() {
             Some(b'{' | b'[') if depth == MAX_DEPTH => {
@@ -101,6 +111,9 @@ impl<'a> Scanner<'a> {
             Some(b'\'') => self.refuse("this is not a value", "put texts in double quotes"),
             Some(b'/' | b'#') => self.refuse("JSON has no comments", "remove the comment"),
             Some(b'}' | b']') => self.refuse("a value is missing", "write the value"),
+            Some(_) if rest.starts_with('\u{feff}') => {
+                self.refuse("a byte order mark stands here", "save the file as UTF-8 without one")
+            }
             Some(_) => self.refuse(
                 "this is not a value",
                 "write a text in double quotes, a number, `true`, `false` or `null`",
@@ -156,18 +169,24 @@ impl<'a> Scanner<'a> {
         self.space();
         while !self.take(b']') {
             if !items.is_empty() {
-                self.separator(
-                    "`,` or `]` is expected here",
-                    "separate items with a `,`, and close the array with a `]`",
-                )?;
-                if self.peek() == Some(b']') {
-                    return self.refuse("a comma stands before `]`", "remove the comma");
-                }
+                self.next_item()?;
             }
             items.push(self.value(depth)?);
             self.space();
         }
         Ok(Holds::Items(items))
+    }
+
+    /// Goes from one item of an array to the next.
+    pub fn next_item(&mut self) -> Read<()> {
+        self.separator(
+            "`,` or `]` is expected here",
+            "separate items with a `,`, and close the array with a `]`",
+        )?;
+        if self.peek() == Some(b']') {
+            return self.refuse("a comma stands before `]`", "remove the comma");
+        }
+        Ok(())
     }
 
     fn separator(&mut self, told: &'static str, fix: &'static str) -> Read<()> {

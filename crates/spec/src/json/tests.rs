@@ -78,6 +78,7 @@ fn a_fault_of_syntax_is_told_where_it_is() {
     check!("\"\\ud800\"", @r#"1:2  this is not an escape (write `\\` for a backslash, or one of `\" \/ \b \f \n \r \t \uXXXX`)"#);
     check!("[\"abc", @r#"1:2  this text has no closing quote (close it with a `"`)"#);
     check!("{} é", @"1:4  the document goes on after its end (remove what follows, or what closed it early)");
+    check!("\u{feff}{}", @"1:1  a byte order mark stands here (save the file as UTF-8 without one)");
     check!("[tru]", @"1:2  this is not a value (write a text in double quotes, a number, `true`, `false` or `null`)");
 }
 
@@ -101,7 +102,17 @@ fn every_code_is_given_by_some_text() {
     assert_eq!(given.to_vec(), codes::ALL.iter().map(|it| it.id).collect::<Vec<_>>());
 }
 
-fn values() -> impl Strategy<Value = Value> {
+#[test]
+fn numbers_that_64_bits_do_not_hold_are_found() {
+    let text = r#"{
+        "held": [18446744073709551615, -9223372036854775808, 0, -0, 0.0e99, 1.10, 3.14159265358979323846, 5e-324, "1e400"],
+        "a/b": [18446744073709551616, -9223372036854775809, {"x": 1e400}, -1E-400, 12345678901234567890123, true]
+    }"#;
+    assert_eq!(of(text).unwrap().unheld(), ["/a~1b/0", "/a~1b/1", "/a~1b/2/x", "/a~1b/3", "/a~1b/4"]);
+    assert_eq!(of("1e999").unwrap().unheld(), [""]);
+}
+
+pub(super) fn values() -> impl Strategy<Value = Value> {
     let text = "([~/\"\\\\]|[a-z0-9]|\\PC|\u{0}|\n){0,6}";
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -131,7 +142,7 @@ fn pointers<'a>(value: &'a Value, pointer: &str, all: &mut Vec<(String, &'a Valu
         }
         Value::Object(members) => {
             for (key, member) in members {
-                pointers(member, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), all);
+                pointers(member, &format!("{pointer}/{}", token(key)), all);
             }
         }
         _ => {}
