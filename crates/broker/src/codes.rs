@@ -64,9 +64,9 @@ pub const LIMIT: Code = Code {
     explanation: "\
 Everything in a job has a limit, so that no job can fill the memory of all others or slow down their matching: a
 payload of 256 KiB, lists of 64, texts of 256 bytes, requirements 4 levels deep. An empty list asks for nothing and is
-usually a mistake.
-A payload with a picture of 10 MB in it breaks the rule.
-Store large data elsewhere and send its address; leave out what is empty.",
+usually a mistake. Numbers have 64 bits, also in a payload: what is larger would arrive as another number.
+A payload with a picture of 10 MB in it breaks the rule, and so does `{\"seed\": 12345678901234567890123}`.
+Store large data elsewhere and send its address; leave out what is empty; write a large number as a text.",
 };
 
 /// No room.

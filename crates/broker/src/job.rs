@@ -168,31 +168,28 @@ impl Job {
         }
     }
 
-    /// Reads a document, or says everything that is wrong with it. Where it says no id, the job gets a fresh one.
-    pub fn read(text: &str) -> Result<Self, Vec<Refusal>> {
-        // A payload cannot be larger than its document; room is left for the rest.
-        if text.len() > 2 * MAX_PAYLOAD {
-            let why = Why::Limit { found: text.len(), of: "bytes", limit: 2 * MAX_PAYLOAD };
-            return Err(vec![Refusal { at: String::new(), why }]);
-        }
-        let document: Value = serde_json::from_str(text)
-            .map_err(|error| vec![Refusal { at: String::new(), why: Why::Syntax(error.to_string()) }])?;
+    /// Reads a document that this crate has written. [`Job::read`] is for those of others.
+    pub(crate) fn kept(text: &str) -> Option<Self> {
+        let document: Value = serde_json::from_str(text).ok()?;
         let mut refusals = Refusals::default();
         let job = Self::lower(&document, &mut refusals);
-        if let Some(job) = job.as_ref().filter(|_| refusals.none()) {
-            // Written again, a number can be longer, `1e15` most of all: 18 bytes for 4. What is small needs no weighing.
-            if text.len() > MAX_PAYLOAD / 8 || levels(&job.payload) > MAX_NESTING {
-                job.check()?;
-            }
-        }
-        refusals.or(job)
+        refusals.or(job).and_then(|it| it.weighed(text.len())).ok()
     }
 
-    fn lower(document: &Value, refusals: &mut Refusals) -> Option<Self> {
+    /// The job, which was read from a text of this length, if it is within its limits.
+    pub(crate) fn weighed(self, length: usize) -> Result<Self, Vec<Refusal>> {
+        // Written again, a number can be longer, `1e15` most of all: 18 bytes for 4. What is small needs no weighing.
+        if length > MAX_PAYLOAD / 8 || levels(&self.payload) > MAX_NESTING {
+            self.check()?;
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn lower(document: &Value, refusals: &mut Refusals) -> Option<Self> {
         let object = Object::open(document, "", FIELDS, refusals)?;
         object.whole("version", VERSION, VERSION, refusals);
         if object.get("service_required").is_none() {
-            refusals.add("service_required", Why::Missing);
+            refusals.add("/service_required", Why::Missing);
         }
         let service = object.name("service_required", refusals);
         let most_ms = i64::try_from(MAX_TIME.as_millis()).unwrap_or(i64::MAX);
@@ -239,7 +236,7 @@ impl Job {
         let mut refusals = Refusals::default();
         let levels = levels(&self.payload);
         if levels > MAX_NESTING {
-            refusals.add("payload", Why::Limit { found: levels, of: "levels", limit: MAX_NESTING });
+            refusals.add("/payload", Why::Limit { found: levels, of: "levels", limit: MAX_NESTING });
             return refusals.or(None);
         }
         // Keys that are texts and numbers that are finite: nothing of it can fail to be JSON.
@@ -247,22 +244,20 @@ impl Job {
         if document.len() > MAX_PAYLOAD {
             let bytes = serde_json::to_string(&self.payload).map_or(0, |it| it.len());
             if bytes > MAX_PAYLOAD {
-                refusals.add("payload", Why::Limit { found: bytes, of: "bytes", limit: MAX_PAYLOAD });
+                refusals.add("/payload", Why::Limit { found: bytes, of: "bytes", limit: MAX_PAYLOAD });
             }
         }
         let mut within = |at: &str, found: i64, least: i64, most: i64| {
             if !(least..=most).contains(&found) {
-                #[expect(clippy::cast_precision_loss, reason = "only shown")]
-                let found = crate::value::Number::new(found as f64).unwrap_or(0.into());
-                refusals.add(at, Why::Range { found, least, most });
+                refusals.add(at, Why::Range { found: found.into(), least, most });
             }
         };
         let ms = |it: Duration| i64::try_from(it.as_millis()).unwrap_or(i64::MAX);
-        within("priority", self.priority.into(), -i64::from(MAX_PRIORITY), MAX_PRIORITY.into());
-        within("max_attempts", self.max_attempts.into(), 1, MAX_ATTEMPTS.into());
-        within("timeout_ms", ms(self.timeout), 1, ms(MAX_TIME));
-        within("delay_ms", ms(self.delay), 0, ms(MAX_TIME));
-        within("result_ttl_ms", ms(self.result_ttl), 0, ms(MAX_TIME));
+        within("/priority", self.priority.into(), -i64::from(MAX_PRIORITY), MAX_PRIORITY.into());
+        within("/max_attempts", self.max_attempts.into(), 1, MAX_ATTEMPTS.into());
+        within("/timeout_ms", ms(self.timeout), 1, ms(MAX_TIME));
+        within("/delay_ms", ms(self.delay), 0, ms(MAX_TIME));
+        within("/result_ttl_ms", ms(self.result_ttl), 0, ms(MAX_TIME));
         refusals.or(Some(document))
     }
 }
@@ -300,9 +295,9 @@ pub(crate) fn levels(value: &Value) -> usize {
 }
 
 fn workflow(value: &Value, refusals: &mut Refusals) -> Option<Workflow> {
-    let object = Object::open(value, "workflow", &["id", "step", "steps", "routed"], refusals)?;
+    let object = Object::open(value, "/workflow", &["id", "step", "steps", "routed"], refusals)?;
     if object.get("id").is_none() {
-        refusals.add("workflow.id", Why::Missing);
+        refusals.add("/workflow/id", Why::Missing);
     }
     let mut number =
         |name: &str| object.whole(name, 1, 1_000_000, refusals).and_then(|it| it.try_into().ok());

@@ -55,6 +55,7 @@ mod limit;
 mod list;
 mod memory;
 mod native;
+mod read;
 mod refusal;
 mod requirements;
 mod settings;

@@ -1,20 +1,22 @@
 //! Why a document is refused at the door, and the walk that finds every reason at once.
 
-use std::fmt;
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 use spec::ids::NameError;
-use spec::notes::{Code, Fault, did_you_mean};
+use spec::json::{JsonFault, JsonIndex, readable, token};
+use spec::notes::{Code, Fault, Located, did_you_mean};
+use spec::source::shown;
 
 use crate::codes;
 use crate::value::Number;
 
 /// One reason why a job, its requirements or a worker's capabilities are refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{}: {why}", if at.is_empty() { "the document" } else { at })]
+#[error("{}: {why}", if at.is_empty() { "the document".into() } else { readable(at) })]
 pub struct Refusal {
-    /// The member, as `requirements.hardware.gpu_memory_gb`; empty for the whole document.
+    /// The member, as a JSON pointer (RFC 6901): `/requirements/hardware/gpu_memory_gb`; empty for the whole document.
     pub at: String,
     /// What is wrong with it.
     pub why: Why,
@@ -23,9 +25,9 @@ pub struct Refusal {
 /// What is wrong with one member of a document. The values of a payload are never quoted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Why {
-    /// The text is not JSON.
-    #[error("is not JSON: {0}")]
-    Syntax(String),
+    /// The text is not JSON, or not as strict as it has to be.
+    #[error("{0}")]
+    Json(JsonFault),
     /// A value of another kind, `null` included.
     #[error("has to be {wanted}, not {found}")]
     Kind {
@@ -50,12 +52,15 @@ pub enum Why {
     #[error("{found} is not from {least} to {most}")]
     Range {
         /// The number.
-        found: Number,
+        found: serde_json::Number,
         /// The smallest there may be.
         least: i64,
         /// The largest there may be.
         most: i64,
     },
+    /// A number that would become another one.
+    #[error("is a number that would be rounded: {0}")]
+    Rounded(&'static str),
     /// An empty list, object or text that would ask for nothing.
     #[error("is empty; leave it out if nothing is asked for")]
     Empty,
@@ -77,23 +82,25 @@ pub enum Why {
 impl Fault for Refusal {
     fn code(&self) -> Code {
         match &self.why {
-            Why::Syntax(_) | Why::Kind { .. } | Why::Missing => codes::SHAPE,
+            Why::Json(fault) => fault.code(),
+            Why::Kind { .. } | Why::Missing => codes::SHAPE,
             Why::Unknown { .. } => codes::UNKNOWN_FIELD,
             Why::Name(_) => codes::NAME,
-            Why::Range { .. } | Why::Empty | Why::Limit { .. } => codes::LIMIT,
+            Why::Range { .. } | Why::Rounded(_) | Why::Empty | Why::Limit { .. } => codes::LIMIT,
             Why::Wire(_) => codes::WIRE,
         }
     }
 
     fn fix(&self) -> String {
         match &self.why {
-            Why::Syntax(_) => "Send a JSON object.".into(),
+            Why::Json(fault) => fault.fix(),
             Why::Kind { wanted, .. } => format!("Write {wanted}, or leave it out."),
             Why::Missing => "Add it.".into(),
             Why::Unknown { meant: Some(it) } => format!("Write `{it}`."),
             Why::Unknown { meant: None } => "Leave it out; a capability of your own goes into `has`.".into(),
             Why::Name(_) => "Use another name.".into(),
             Why::Range { least, most, .. } => format!("Use a number from {least} to {most}."),
+            Why::Rounded(_) => "Write a number that can be held, or, in a payload, a text.".into(),
             Why::Empty => "Leave it out, or say what is wanted.".into(),
             Why::Wire(_) => "Leave it out, or submit the job to a native queue.".into(),
             Why::Limit { limit, of, .. } => {
@@ -103,24 +110,59 @@ impl Fault for Refusal {
     }
 }
 
+impl Refusal {
+    /// What a fault of JSON says of a job document: the same, with the name of a key that is there twice, which is no value.
+    pub fn json(Located { fault, place }: Located<JsonFault>) -> Located<Self> {
+        let key = place.as_ref().and_then(|it| serde_json::from_str::<String>(it.text()).ok());
+        let fault = match (fault, key) {
+            (JsonFault::DuplicateKey { first, .. }, Some(key)) => {
+                JsonFault::DuplicateKey { found: shown(&key), first }
+            }
+            (fault, _) => fault,
+        };
+        Located { fault: Self { at: String::new(), why: Why::Json(fault) }, place }
+    }
+
+    /// The refusal and where in a document it is, of which `base` is the pointer in the job.
+    pub(crate) fn within(self, document: &JsonIndex, base: &str) -> Located<Self> {
+        let at = self.at.strip_prefix(base).unwrap_or_default();
+        let key = if matches!(self.why, Why::Unknown { .. }) { document.key(at) } else { None };
+        // What is missing is missing in what it would be a part of.
+        let enclosing = || document.value(at.rsplit_once('/').map_or("", |it| it.0));
+        let place = key.or_else(|| document.value(at)).or_else(enclosing).or_else(|| document.value(""));
+        Located { fault: self, place }
+    }
+}
+
 /// The reasons found so far.
 #[derive(Default)]
-pub(crate) struct Refusals(Vec<Refusal>);
+pub(crate) struct Refusals {
+    all: Vec<Refusal>,
+    /// Numbers that are not what was written: nothing else is said of them.
+    rounded: BTreeSet<String>,
+}
 
 impl Refusals {
     pub fn add(&mut self, at: impl Into<String>, why: Why) {
-        self.0.push(Refusal { at: at.into(), why });
+        let at = at.into();
+        if self.rounded.contains(&at) {
+            return;
+        }
+        if matches!(why, Why::Rounded(_)) {
+            self.rounded.insert(at.clone());
+        }
+        self.all.push(Refusal { at, why });
     }
 
     pub fn none(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// `value`, if nothing was found.
     pub fn or<T>(self, value: Option<T>) -> Result<T, Vec<Refusal>> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(self.0),
+            Some(value) if self.all.is_empty() => Ok(value),
+            _ => Err(self.all),
         }
     }
 }
@@ -168,9 +210,9 @@ impl<'v> Object<'v> {
         Some(Self { at: at.into(), members: members? })
     }
 
-    /// The whole name of a member.
-    pub fn at(&self, name: impl fmt::Display) -> String {
-        if self.at.is_empty() { name.to_string() } else { format!("{}.{name}", self.at) }
+    /// The pointer of a member.
+    pub fn at(&self, name: &str) -> String {
+        format!("{}/{}", self.at, token(name))
     }
 
     pub fn members(&self) -> impl Iterator<Item = (&'v String, &'v Value)> {
@@ -189,15 +231,19 @@ impl<'v> Object<'v> {
 
     /// A member that is a whole number from `least` to `most`, if it is there.
     pub fn whole(&self, name: &str, least: i64, most: i64, refusals: &mut Refusals) -> Option<i64> {
-        let (value, at) = (self.get(name)?, self.at(name));
-        let found = number(value, &at, refusals)?;
-        match value.as_i64() {
-            Some(it) if (least..=most).contains(&it) => return Some(it),
-            None if found.get().fract() != 0.0 => {
-                refusals.add(at, Why::Kind { wanted: "a whole number", found: "a fraction" });
+        let value = self.get(name)?;
+        let why = match (value.as_i64(), value.as_number()) {
+            (Some(it), _) if (least..=most).contains(&it) => return Some(it),
+            (_, None) => Why::Kind { wanted: "a number", found: kind(value) },
+            // What was written may have been a little more or less: `3.0000000000000000001`.
+            (_, Some(found)) if found.is_f64() => {
+                let whole = found.as_f64().is_some_and(|it| it.fract() == 0.0);
+                let found = if whole { "one with a point or an exponent" } else { "a fraction" };
+                Why::Kind { wanted: "a whole number", found }
             }
-            _ => refusals.add(at, Why::Range { found, least, most }),
-        }
+            (_, Some(found)) => Why::Range { found: found.clone(), least, most },
+        };
+        refusals.add(self.at(name), why);
         None
     }
 
@@ -211,7 +257,13 @@ impl<'v> Object<'v> {
     }
 }
 
+/// A number as requirements have it. Larger whole numbers than a double holds would be equal to their neighbours.
 pub(crate) fn number(value: &Value, at: &str, refusals: &mut Refusals) -> Option<Number> {
+    let digits = value.as_i64().map(i64::unsigned_abs).or(value.as_u64()).unwrap_or_default();
+    if digits != 0 && 64 - digits.leading_zeros() - digits.trailing_zeros() > f64::MANTISSA_DIGITS {
+        refusals.add(at, Why::Rounded("requirements are compared as doubles, which are exact up to 2^53"));
+        return None;
+    }
     let number = value.as_f64().and_then(Number::new);
     if number.is_none() {
         refusals.add(at, Why::Kind { wanted: "a number", found: kind(value) });
@@ -246,5 +298,5 @@ pub(crate) fn list<T>(
         return vec![];
     }
     let members = members.iter().enumerate();
-    members.filter_map(|(index, it)| read(it, &format!("{at}[{index}]"), refusals)).collect()
+    members.filter_map(|(index, it)| read(it, &format!("{at}/{index}"), refusals)).collect()
 }

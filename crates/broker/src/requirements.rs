@@ -231,11 +231,12 @@ fn hardware_of(value: &Value, at: &str, refusals: &mut Refusals) -> BTreeMap<Har
     }
     let mut amount = |name| {
         let at = object.at(name);
-        let found = number(object.get(name)?, &at, refusals)?;
-        if !(0.0..=1e6).contains(&found.get()) {
+        let value = object.get(name)?;
+        let amount = number(value, &at, refusals)?;
+        if let Some(found) = value.as_number().cloned().filter(|_| !(0.0..=1e6).contains(&amount.get())) {
             refusals.add(at, Why::Range { found, least: 0, most: 1_000_000 });
         }
-        Some(found)
+        Some(amount)
     };
     HARDWARE.into_iter().filter_map(|(name, part)| Some((part, amount(name)?))).collect()
 }

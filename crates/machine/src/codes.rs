@@ -53,8 +53,9 @@ pub const INPUT: Code = Code {
     explanation: "\
 `roster job submit` takes one JSON document, an array of them, or one a line. Without `--service` each is a whole job
 document, which has `service_required`; with it each is a payload and nothing else. What it is, is never guessed.
-A file that is empty or not UTF-8 breaks the rule, and so do a job document together with `--service`, and `--id` or
-`--key`, which name one job, together with several.
+A file that is empty or not UTF-8 breaks the rule, and so do a job document together with `--service`, `--id` or `--key`,
+which name one job, together with several, and two jobs with one `id` or `idempotency_key` that are not the same job: the
+queue would take the second for the first.
 Correct the input, or leave the flag out.",
 };
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use spec::json::token;
 
 use crate::capabilities::{Capabilities, Models, Worker};
 use crate::legacy::Settings;
@@ -89,10 +90,10 @@ pub(super) fn write(requirements: &Requirements) -> Result<String, Vec<Refusal>>
     for part in requirements.parts() {
         match part.not.first() {
             Some(unwanted) => match &unwanted.parts()[..] {
-                [one] => say(one, &mut negative, true, "requirements.not", &mut refusals),
-                _ => refusals.add("requirements.not", Why::Wire("each of its members asks for one thing")),
+                [one] => say(one, &mut negative, true, "/requirements/not", &mut refusals),
+                _ => refusals.add("/requirements/not", Why::Wire("each of its members asks for one thing")),
             },
-            None => say(&part, &mut positive, false, "requirements", &mut refusals),
+            None => say(&part, &mut positive, false, "/requirements", &mut refusals),
         }
     }
     let mut document = Map::from_iter([("positive_requirements".into(), positive.into())]);
@@ -104,7 +105,7 @@ pub(super) fn write(requirements: &Requirements) -> Result<String, Vec<Refusal>>
 
 /// Says one part in `document`.
 fn say(part: &Requirements, document: &mut Map<String, Value>, not: bool, at: &str, refusals: &mut Refusals) {
-    let mut refuse = |name: &str, why| refusals.add(format!("{at}.{name}"), Why::Wire(why));
+    let mut refuse = |name: &str, why| refusals.add(format!("{at}/{name}"), Why::Wire(why));
     for (amount, number) in &part.hardware {
         let hardware = document.entry("hardware").or_insert_with(|| json!({}));
         let name = json!(amount).as_str().unwrap_or_default().to_owned();
@@ -146,11 +147,14 @@ fn say(part: &Requirements, document: &mut Map<String, Value>, not: bool, at: &s
     for (name, test) in &part.has {
         let value = match test {
             Test::Is(Scalar::Number(_)) => {
-                refuse(&format!("has.{name}"), "a number is a least amount there; write it with `>=`");
+                refuse(
+                    &format!("has/{}", token(name)),
+                    "a number is a least amount there; write it with `>=`",
+                );
                 continue;
             }
             Test::Any(_) => {
-                refuse(&format!("has.{name}"), "a list there asks for all of its values");
+                refuse(&format!("has/{}", token(name)), "a list there asks for all of its values");
                 continue;
             }
             Test::Is(it) => json!(it),
@@ -158,9 +162,9 @@ fn say(part: &Requirements, document: &mut Map<String, Value>, not: bool, at: &s
             Test::All(them) => json!(them),
         };
         if RESERVED.contains(&name.as_str()) {
-            refuse(&format!("has.{name}"), "the name means something else there");
+            refuse(&format!("has/{}", token(name)), "the name means something else there");
         } else if document.get(name).is_some_and(|it| *it != value) {
-            refuse(&format!("has.{name}"), "one capability can be asked for in one way");
+            refuse(&format!("has/{}", token(name)), "one capability can be asked for in one way");
         } else {
             document.insert(name.clone(), value);
         }

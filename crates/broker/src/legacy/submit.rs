@@ -45,19 +45,19 @@ fn fields(job: &Job, now: Millis) -> Result<(Hash, Value), Vec<Refusal>> {
     let mut refusals = Vec::new();
     let mut refuse = |at: &str, why| refusals.push(Refusal { at: at.into(), why: Why::Wire(why) });
     if !job.delay.is_zero() {
-        refuse("delay_ms", "a job is in the line at once");
+        refuse("/delay_ms", "a job is in the line at once");
     }
     if job.timeout != default.timeout {
-        refuse("timeout_ms", "every worker has its own");
+        refuse("/timeout_ms", "every worker has its own");
     }
     if job.result_ttl != default.result_ttl {
-        refuse("result_ttl_ms", "a result is kept for a day");
+        refuse("/result_ttl_ms", "a result is kept for a day");
     }
     if job.limit_key.is_some() {
-        refuse("limit_key", "there are no limits");
+        refuse("/limit_key", "there are no limits");
     }
     if job.idempotency_key.is_some() {
-        refuse("idempotency_key", "a job is known by its id alone");
+        refuse("/idempotency_key", "a job is known by its id alone");
     }
     let requirements = capabilities::write(&job.requirements).unwrap_or_else(|more| {
         refusals.extend(more);

@@ -81,7 +81,7 @@ impl<'b> Head<'b> {
 
 /// The job in `b:<job>`.
 pub(super) fn job(body: &str, key: &str) -> Result<Job, Error> {
-    Job::read(Head::of(body, key)?.document).map_err(|_| foreign(key))
+    Job::kept(Head::of(body, key)?.document).ok_or_else(|| foreign(key))
 }
 
 /// Parts of an answer that make one claim.
@@ -91,7 +91,7 @@ pub(super) const CLAIM: usize = 3;
 pub(super) fn claim(id: &str, record: &str, body: &str) -> Result<Claim, Error> {
     let (record, head) = (Record::of(record, "", id)?, Head::of(body, id)?);
     Ok(Claim {
-        job: Job::read(head.document).map_err(|_| foreign(id))?,
+        job: Job::kept(head.document).ok_or_else(|| foreign(id))?,
         submitted: head.submitted,
         ticket: Ticket { id: parsed(id, "claim")?, fence: record.fence },
         attempts: record.failed,

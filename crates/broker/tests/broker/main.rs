@@ -14,6 +14,7 @@ mod memory;
 mod naive;
 mod native;
 mod proxy;
+mod reading;
 mod reconnect;
 mod requirements;
 mod sentinel;

@@ -127,8 +127,14 @@ pub async fn what_the_wire_cannot_say_is_refused(sheet: &Sheet) -> Option<()> {
         return Some(());
     };
     let at: Vec<&str> = refusals.iter().map(|it| it.at.as_str()).collect();
-    let expected =
-        vec!["delay_ms", "timeout_ms", "result_ttl_ms", "limit_key", "idempotency_key", "requirements.any"];
+    let expected = vec![
+        "/delay_ms",
+        "/timeout_ms",
+        "/result_ttl_ms",
+        "/limit_key",
+        "/idempotency_key",
+        "/requirements/any",
+    ];
     sheet.eq("3.1", "with every reason", &at, &expected);
     sheet.eq("8.2", "and no job of the call is written", &server.keys("*").await, &vec![]);
     sheet.is("3.3", "there is no pause", matches!(broker.pause(true).await, Err(Error::Wire(_))));

@@ -1,21 +1,22 @@
 //! Jobs as they are submitted on the command line: read from a file or standard input, completed by flags, and judged by
 //! the broker's own door. Everything that is wrong is told at once, and nothing of the input is quoted.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use broker::{CustomerId, IdempotencyKey, Job, JobId, LimitKey, Requirements};
-use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use broker::{CustomerId, IdempotencyKey, Job, JobId, LimitKey, Refusal, Requirements};
 use spec::ids::JobType;
+use spec::json::{self, JsonIndex};
 use spec::notes::{Code, Fault, Finding, Located, errors};
-use spec::source::SourceText;
+use spec::source::{Place, SourceText};
 
 use crate::codes;
 
-/// The field of a job document without which it is none.
-const SERVICE: &str = "service_required";
+/// The most faults of one input that are told. Each costs a look for its line.
+const MOST: usize = 100;
 
 /// What the flags say of every job of the input. They win over its documents.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -25,7 +26,7 @@ pub(super) struct Flags {
     service: Option<JobType>,
     /// Higher goes first; 0 by default, within ±1000. One point is worth a minute of waiting
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    priority: Option<i64>,
+    priority: Option<i16>,
     /// Not before so long: `90s`, `5m`, `2h`, `1d`, `250ms`
     #[arg(long, value_name = "TIME", value_parser = duration)]
     delay: Option<Duration>,
@@ -55,23 +56,25 @@ pub(super) struct Flags {
     requirements: Option<PathBuf>,
 }
 
-/// What is wrong with an input as a whole.
+/// What is wrong with an input beside what is wrong with its documents.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum InputFault {
     #[error("the input cannot be read: {0}")]
     Unreadable(String),
-    #[error("the input is not UTF-8")]
+    #[error("the input is not UTF-8 from here on")]
     NotUnicode,
-    #[error("the input is not JSON: {0}")]
-    NotJson(String),
     #[error("the input holds no job")]
     Empty,
     #[error(
         "this is a job document, for it has `service_required`, but `--service` says that it is a payload"
     )]
     Document,
-    #[error("`{flag}` names one job, but the input has {found}")]
-    Several { flag: &'static str, found: usize },
+    #[error("`{flag}` names one job, but the input has several")]
+    Several { flag: &'static str },
+    #[error("{what} is that of another job of the input, in line {line}, which is not the same job")]
+    Taken { what: &'static str, line: usize },
+    #[error("the input is read only this far, for more than {MOST} things are wrong with it")]
+    Enough,
 }
 
 impl Fault for InputFault {
@@ -82,18 +85,18 @@ impl Fault for InputFault {
     fn fix(&self) -> String {
         match self {
             Self::Unreadable(_) => "say a file that is there, or `-` for standard input".into(),
-            Self::NotUnicode | Self::NotJson(_) => {
-                "write one JSON document, an array of them, or one a line".into()
-            }
+            Self::NotUnicode => "save it as UTF-8".into(),
             Self::Empty => "write a job document, or a payload with `--service`".into(),
             Self::Document => "leave `--service` out, or take `service_required` out of the payload".into(),
-            Self::Several { flag, .. } => format!("leave `{flag}` out, and write it into the documents"),
+            Self::Several { flag } => format!("leave `{flag}` out, and write it into the documents"),
+            Self::Taken { .. } => "give each job its own, or leave one of them out".into(),
+            Self::Enough => "mend those first".into(),
         }
     }
 }
 
-fn finding(source: &SourceText, fault: InputFault) -> Vec<Finding> {
-    vec![Finding::error(Located::at(source.whole(), fault))]
+fn finding(place: Place, fault: InputFault) -> Finding {
+    Finding::error(Located::at(place, fault))
 }
 
 /// The input: a file, or standard input for `-`.
@@ -104,122 +107,127 @@ pub(super) fn read(path: &Path) -> Result<SourceText, Vec<Finding>> {
     } else {
         (path.display().to_string(), std::fs::read(path).map(|it| bytes = it))
     };
-    let wrong = |fault| finding(&SourceText::guarded(name.clone(), ""), fault);
-    read.map_err(|error| wrong(InputFault::Unreadable(error.to_string())))?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong(InputFault::NotUnicode))?;
-    Ok(SourceText::guarded(name, text))
+    if let Err(error) = read {
+        let fault = InputFault::Unreadable(error.to_string());
+        return Err(vec![finding(SourceText::guarded(name, "").whole(), fault)]);
+    }
+    String::from_utf8(bytes).map(|text| SourceText::guarded(name.as_str(), text)).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let source = SourceText::guarded(name, String::from_utf8_lossy(&error.as_bytes()[..valid]));
+        vec![finding(source.at(valid..valid), InputFault::NotUnicode)]
+    })
 }
 
 /// The jobs of an input, or every reason why it is refused.
 pub(super) fn jobs(source: &SourceText, flags: &Flags) -> Result<Vec<Job>, Vec<Finding>> {
-    let (documents, said) = match (documents(source), flags.document()) {
-        (Ok(documents), Ok(said)) => (documents, said),
-        (documents, said) => {
-            return Err([documents.err(), said.err()].into_iter().flatten().flatten().collect());
-        }
-    };
     // Once, not once for every document.
-    let wrong = Flags::judged(&said);
-    let said = if wrong.is_empty() { said } else { said.into_iter().filter(|it| it.0 == SERVICE).collect() };
-    let named = [("--id", flags.id.is_some()), ("--key", flags.key.is_some())];
-    if let Some((flag, _)) = named.iter().find(|(_, said)| *said && documents.len() > 1) {
-        return Err(finding(source, InputFault::Several { flag, found: documents.len() }));
-    }
-    let (mut jobs, mut findings) = (Vec::new(), wrong);
-    for raw in documents {
-        // Where it stands in the text that it is a part of.
-        let start = raw.as_ptr() as usize - source.text().as_ptr() as usize;
-        let place = || source.at(start..start + raw.len());
-        match document(raw, flags.service.is_some(), &said) {
-            Err(fault) => findings.push(Finding::error(Located::at(place(), fault))),
-            Ok(text) => match Job::read(&text) {
-                Ok(job) => jobs.push(job),
-                Err(refusals) => {
-                    findings.extend(errors(refusals.into_iter().map(|it| Located::at(place(), it))));
-                }
-            },
+    let (requirements, mut findings) = flags.judged();
+    let (mut jobs, mut known, mut number) = (Vec::new(), Known::default(), 0);
+    for document in json::documents(source) {
+        number += 1;
+        let read = document
+            .map_err(|faults| errors(faults.into_iter().take(MOST + 1).map(Refusal::json)))
+            .and_then(|index| Ok((flags.job(&index)?, index)));
+        match read {
+            Ok((job, index)) => {
+                let job = flags.onto(job, requirements.as_ref());
+                findings.extend(known.taken(&job, &index, &jobs));
+                jobs.push(job);
+            }
+            Err(more) => findings.extend(more),
         }
+        if findings.len() > MOST {
+            findings.truncate(MOST);
+            let last = findings.last().and_then(|it| it.place.clone());
+            findings.push(finding(last.unwrap_or_else(|| source.whole()), InputFault::Enough));
+            break;
+        }
+    }
+    if number == 0 {
+        findings.push(finding(source.whole(), InputFault::Empty));
+    }
+    let named = [("--id", flags.id.is_some()), ("--key", flags.key.is_some())];
+    if let Some((flag, _)) = named.into_iter().find(|(_, said)| *said && number > 1) {
+        findings.push(finding(source.whole(), InputFault::Several { flag }));
     }
     if findings.is_empty() { Ok(jobs) } else { Err(findings) }
 }
 
-/// The JSON texts of an input: one, the members of one array, or several behind each other.
-fn documents(source: &SourceText) -> Result<Vec<&str>, Vec<Finding>> {
-    let wrong = |error: serde_json::Error| {
-        // Its words end with line and column.
-        finding(source, InputFault::NotJson(error.to_string()))
-    };
-    let read = serde_json::Deserializer::from_str(source.text()).into_iter::<&RawValue>();
-    let mut texts = read.map(|it| it.map(RawValue::get)).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-    if let [one] = texts[..]
-        && one.starts_with('[')
-    {
-        let members: Vec<&RawValue> = serde_json::from_str(one).map_err(wrong)?;
-        texts = members.into_iter().map(RawValue::get).collect();
-    }
-    if texts.is_empty() { Err(finding(source, InputFault::Empty)) } else { Ok(texts) }
-}
+/// The jobs of an input that say their id or key: by its pointer and itself, their number, and where it stands.
+#[derive(Default)]
+struct Known(HashMap<(&'static str, String), (usize, Place)>);
 
-/// The job document of one text of the input. Text that is no object is left to the broker to refuse.
-fn document(raw: &str, payload: bool, said: &Map<String, Value>) -> Result<String, InputFault> {
-    let object = serde_json::from_str::<Map<String, Value>>(raw).ok();
-    if !payload {
-        return Ok(match object {
-            Some(object) if !said.is_empty() => {
-                Value::Object(object.into_iter().chain(said.clone()).collect()).to_string()
+impl Known {
+    /// What a job says of itself that another one of these jobs has said, which the queue would take for it.
+    fn taken(&mut self, job: &Job, document: &JsonIndex, jobs: &[Job]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let key = job.idempotency_key.as_ref().map(IdempotencyKey::as_str);
+        for (pointer, what, text) in
+            [("/id", "the id", Some(job.id.as_str())), ("/idempotency_key", "the idempotency key", key)]
+        {
+            let (Some(place), Some(text)) = (document.value(pointer), text) else { continue };
+            match self.0.entry((pointer, text.into())) {
+                Entry::Vacant(slot) => drop(slot.insert((jobs.len(), place))),
+                Entry::Occupied(slot) => {
+                    let (number, first) = slot.get();
+                    let known = &jobs[*number];
+                    if *known != job.clone().id(known.id.clone()) {
+                        let line = first.line_column().0;
+                        findings.push(finding(place, InputFault::Taken { what, line }));
+                    }
+                }
             }
-            _ => raw.into(),
-        });
+        }
+        findings
     }
-    if object.is_some_and(|it| it.contains_key(SERVICE)) {
-        return Err(InputFault::Document);
-    }
-    let said = Value::Object(said.clone()).to_string();
-    Ok(format!("{},\"payload\":{raw}}}", said.strip_suffix('}').unwrap_or_default()))
 }
 
 impl Flags {
-    /// What is wrong with what they say, whatever the input is.
-    fn judged(said: &Map<String, Value>) -> Vec<Finding> {
-        let mut job = said.clone();
-        job.entry(SERVICE).or_insert_with(|| json!("any"));
-        let refused = Job::read(&Value::Object(job).to_string()).err().unwrap_or_default();
-        let place = SourceText::guarded("the flags", "").whole();
-        errors(refused.into_iter().map(|it| Located::at(place.clone(), it)))
+    /// The requirements that they name, and what is wrong with what they say, whatever the input is.
+    fn judged(&self) -> (Option<Requirements>, Vec<Finding>) {
+        let mut findings = Vec::new();
+        if let Ok(service) = "any".parse() {
+            let refused = self.onto(Job::new(service), None).check().err().unwrap_or_default();
+            let place = SourceText::guarded("the flags", "").whole();
+            findings.extend(errors(refused.into_iter().map(|it| Located::at(place.clone(), it))));
+        }
+        let read = self.requirements.as_deref().map(requirements).transpose();
+        (read.map_err(|more| findings.extend(more)).ok().flatten(), findings)
     }
 
-    /// What they say, as a part of a job document.
-    fn document(&self) -> Result<Map<String, Value>, Vec<Finding>> {
-        let ms = |it: Duration| json!(u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
-        let text = |it: &str| json!(it);
-        let requirements = self.requirements.as_deref().map(requirements).transpose()?;
-        let said = [
-            (SERVICE, self.service.as_ref().map(|it| text(it.as_str()))),
-            ("priority", self.priority.map(|it| json!(it))),
-            ("delay_ms", self.delay.map(ms)),
-            ("timeout_ms", self.timeout.map(ms)),
-            ("max_attempts", self.attempts.map(|it| json!(it))),
-            ("result_ttl_ms", self.result_ttl.map(ms)),
-            ("id", self.id.as_ref().map(|it| text(it.as_str()))),
-            ("idempotency_key", self.key.as_ref().map(|it| text(it.as_str()))),
-            ("customer", self.customer.as_ref().map(|it| text(it.as_str()))),
-            ("limit_key", self.limit_key.as_ref().map(|it| text(it.as_str()))),
-            ("requirements", requirements),
-        ];
-        Ok(said.into_iter().filter_map(|(name, it)| Some((name.to_owned(), it?))).collect())
+    /// The job of one document of the input: what it says, or for a service with the payload that it is.
+    fn job(&self, document: &JsonIndex) -> Result<Job, Vec<Finding>> {
+        let Some(service) = &self.service else { return Job::of(document).map_err(errors) };
+        match document.key("/service_required") {
+            Some(place) => Err(vec![finding(place, InputFault::Document)]),
+            None => Job::new(service.clone()).payload_of(document).map_err(errors),
+        }
+    }
+
+    /// A job with what they say.
+    fn onto(&self, job: Job, requirements: Option<&Requirements>) -> Job {
+        Job {
+            priority: self.priority.unwrap_or(job.priority),
+            delay: self.delay.unwrap_or(job.delay),
+            timeout: self.timeout.unwrap_or(job.timeout),
+            max_attempts: self.attempts.unwrap_or(job.max_attempts),
+            result_ttl: self.result_ttl.unwrap_or(job.result_ttl),
+            id: self.id.clone().unwrap_or(job.id),
+            idempotency_key: self.key.clone().or(job.idempotency_key),
+            customer: self.customer.clone().or(job.customer),
+            limit_key: self.limit_key.clone().or(job.limit_key),
+            requirements: requirements.cloned().unwrap_or(job.requirements),
+            ..job
+        }
     }
 }
 
 /// Requirements in a file of their own.
-fn requirements(path: &Path) -> Result<Value, Vec<Finding>> {
+fn requirements(path: &Path) -> Result<Requirements, Vec<Finding>> {
     let source = read(path)?;
-    let document: Value = serde_json::from_str(source.text())
-        .map_err(|error| finding(&source, InputFault::NotJson(error.to_string())))?;
-    let refused = |refusals: Vec<broker::Refusal>| {
-        errors(refusals.into_iter().map(|it| Located::at(source.whole(), it)))
-    };
-    Requirements::read(&document).map_err(refused)?;
-    Ok(document)
+    let index =
+        json::index(&source).map_err(|faults| errors(faults.into_iter().take(MOST).map(Refusal::json)))?;
+    Requirements::of(&index).map_err(errors)
 }
 
 /// `90s`, `5m`, `2h`, `1d`, `250ms`.

@@ -42,12 +42,12 @@ fn what_cannot_be_said_is_refused_with_every_reason() {
     assert_eq!(
         told,
         [
-            "requirements.any",
-            "requirements.has.either",
-            "requirements.has.n",
-            "requirements.has.worker_id",
-            "requirements.not",
-            "requirements.not.models",
+            "/requirements/any",
+            "/requirements/has/either",
+            "/requirements/has/n",
+            "/requirements/has/worker_id",
+            "/requirements/not",
+            "/requirements/not/models",
         ]
     );
 }

@@ -65,7 +65,7 @@ pub async fn a_poisoned_job_is_refused_with_every_reason(broker: &impl Broker) {
     };
     assert_eq!(named, id);
     let at: Vec<_> = refusals.iter().map(|it| it.at.as_str()).collect();
-    assert_eq!(at, ["payload", "priority", "max_attempts"]);
+    assert_eq!(at, ["/payload", "/priority", "/max_attempts"]);
     let mut deep = json!(1);
     for _ in 0..200 {
         deep = json!({ "a": deep });

@@ -36,7 +36,7 @@ fn a_payload_is_whatever_is_json() {
     for payload in [r#"{"prompt": "a } cat"}"#, "\"text\"", "null", "[[1]]", "7"] {
         let job = told(payload, &service());
         let inner = payload.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(payload);
-        let inner: Value = serde_json::from_str(inner).unwrap();
+        let inner: serde_json::Value = serde_json::from_str(inner).unwrap();
         assert!(job.ends_with(&format!(r#""service_required":"comfyui","payload":{inner}}}"#)), "{job}");
     }
 }
@@ -48,7 +48,7 @@ fn wrong_flags_are_told_once_beside_what_is_wrong_with_the_documents() {
     assert_snapshot!(told(text, &flags), @r"
     the flags:1:1 BROKER004 priority: 2000 is not from -1000 to 1000
     the flags:1:1 BROKER004 max_attempts: 0 is not from 1 to 100
-    jobs.json:1:53 BROKER001 service_required: has to be a text, not a number
+    jobs.json:1:74 BROKER001 service_required: has to be a text, not a number
     ");
 }
 
@@ -71,14 +71,90 @@ fn every_reason_of_every_document_is_told_with_its_place_and_no_value() {
 {"priority": 5000}
 "#;
     assert_snapshot!(told(text, &Flags::default()), @r"
-    jobs.json:1:1 BROKER001 requirements: has to be an object, not null
-    jobs.json:1:1 BROKER003 id: ':' cannot be in a name; use letters, digits and _-.
-    jobs.json:2:1 BROKER002 timeout_minutes: is not a field here
-    jobs.json:2:1 BROKER001 requirements.hardware.gpu_memory_gb: has to be a number, not a text
+    jobs.json:1:43 BROKER001 requirements: has to be an object, not null
+    jobs.json:1:55 BROKER003 id: ':' cannot be in a name; use letters, digits and _-.
+    jobs.json:2:74 BROKER001 requirements.hardware.gpu_memory_gb: has to be a number, not a text
+    jobs.json:2:86 BROKER002 timeout_minutes: is not a field here
     jobs.json:3:1 BROKER001 the document: has to be an object, not a number
     jobs.json:4:1 BROKER001 service_required: is missing
-    jobs.json:4:1 BROKER004 priority: 5000 is not from -1000 to 1000
+    jobs.json:4:14 BROKER004 priority: 5000 is not from -1000 to 1000
     ");
+}
+
+#[test]
+fn every_fault_has_its_line_in_an_array_and_in_lines_and_behind_what_is_not_json() {
+    let lines = "{\"service_required\": \"a\", \"priority\": 1, \"priority\": 2}\r\n{\"service_required\": \"a\",}\r\n{}\r\n";
+    assert_snapshot!(told(lines, &Flags::default()), @r"
+    jobs.json:1:42 JSON002 the document: the key `priority` is given again; the first is in line 1
+    jobs.json:2:26 JSON001 the document: a comma stands before `}`
+    jobs.json:3:1 BROKER001 service_required: is missing
+    ");
+    let array =
+        "[{\"service_required\": \"a\", \"payload\": 1e400},\n  {\"service_required\": 7},\n  {\"b\": 'c'}]";
+    assert_snapshot!(told(array, &Flags::default()), @r"
+    jobs.json:1:39 BROKER004 payload: is a number that would be rounded: whole numbers have 64 bits, others are doubles
+    jobs.json:2:24 BROKER001 service_required: has to be a text, not a number
+    jobs.json:3:9 JSON001 the document: this is not a value
+    ");
+    assert_snapshot!(told("[{\"service_required\": \"a\"},]", &Flags::default()), @"jobs.json:1:28 JSON001 the document: a comma stands before `]`");
+    assert_snapshot!(told("{\"n\": 1}\n{\"n\": 1, \"n\": 2}\n{\"n\": 12345678901234567890123}", &service()), @r"
+    jobs.json:2:10 JSON002 the document: the key `n` is given again; the first is in line 2
+    jobs.json:3:7 BROKER004 payload.n: is a number that would be rounded: whole numbers have 64 bits, others are doubles
+    ");
+}
+
+#[test]
+fn two_different_jobs_with_one_id_or_key_are_refused_and_one_job_twice_is_one() {
+    let text = r#"{"service_required": "a", "id": "x", "payload": 1}
+{"service_required": "a", "idempotency_key": "k"}
+{"service_required": "a", "id": "x", "payload": 2}
+{"service_required": "b", "idempotency_key": "k"}
+"#;
+    assert_snapshot!(told(text, &Flags::default()), @r"
+    jobs.json:3:33 JOB002 the id is that of another job of the input, in line 1, which is not the same job
+    jobs.json:4:46 JOB002 the idempotency key is that of another job of the input, in line 2, which is not the same job
+    ");
+    let twice = r#"{"service_required": "a", "id": "x", "idempotency_key": "k"}"#;
+    assert_eq!(told(&format!("{twice}\n{twice}"), &Flags::default()).lines().count(), 2);
+    // They are nothing in a payload.
+    assert_eq!(told("{\"id\": \"x\"}\n{\"id\": \"x\", \"a\": 1}", &service()).lines().count(), 2);
+}
+
+#[test]
+fn of_very_many_faults_the_first_are_told() {
+    let told = told(&"{\"priority\": \"x\"}\n".repeat(100_000), &Flags::default());
+    assert_eq!(told.lines().count(), MOST + 1);
+    assert_snapshot!(told.lines().last().unwrap(), @"jobs.json:50:14 JOB002 the input is read only this far, for more than 100 things are wrong with it");
+}
+
+#[test]
+fn what_is_no_text_is_told_where_it_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |bytes: &[u8]| {
+        let path = folder.path().join("jobs.json");
+        std::fs::write(&path, bytes).unwrap();
+        let read = read(&path).and_then(|it| jobs(&it, &service())).unwrap_err();
+        let (line, column) = read[0].place.as_ref().unwrap().line_column();
+        format!("{line}:{column} {}; {}", read[0].message, read[0].fix)
+    };
+    assert_snapshot!(told(b"{}\n{\"a\": \"\xc3\xa9\xff\"}"), @"2:9 the input is not UTF-8 from here on; save it as UTF-8");
+    assert_snapshot!(told("\u{feff}{}".as_bytes()), @"1:1 the document: a byte order mark stands here; save the file as UTF-8 without one");
+    assert_snapshot!(told(b"{\"a\": \"\0\"}"), @r"1:8 the document: a text cannot hold this character as it is; write it as an escape: `\n`, `\t`, `\u0000`");
+    assert!(read(folder.path()).unwrap_err()[0].message.contains("directory"));
+}
+
+#[test]
+fn requirements_in_a_file_are_read_as_strictly() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("needs.json");
+    let flags = Flags { requirements: Some(path.clone()), ..service() };
+    let told = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        told("{}", &flags).replace(&path.display().to_string(), "needs.json")
+    };
+    assert_snapshot!(told("{\"models\": [\"a\"]}"), @r#"{"version":1,"id":"ID","service_required":"comfyui","requirements":{"models":["a"]}}"#);
+    assert_snapshot!(told("{\n \"models\": [\"a\", 7], \"hardware\": {\"ram_gb\": 1e400}}"), @"needs.json:2:45 BROKER004 hardware.ram_gb: is a number that would be rounded: whole numbers have 64 bits, others are doubles");
+    assert_snapshot!(told("{\"models\": [\"a\"],\n \"models\": [\"b\"]}"), @"needs.json:2:2 JSON002 the document: the key `models` is given again; the first is in line 1");
 }
 
 #[test]
@@ -96,19 +172,19 @@ fn an_input_that_is_no_jobs_is_refused_as_a_whole() {
     assert_snapshot!(told.join("\n"), @r"
     jobs.json:1:1 JOB002 the input holds no job
     jobs.json:1:1 JOB002 the input holds no job
-    jobs.json:1:1 JOB002 the input is not JSON: expected ident at line 1 column 11
-    jobs.json:1:1 JOB002 `--id` names one job, but the input has 2
+    jobs.json:1:10 JSON001 the document: this is not a value
+    jobs.json:1:1 JOB002 `--id` names one job, but the input has several
     the flags:1:1 BROKER004 priority: 5000 is not from -1000 to 1000
     jobs.json:1:1 BROKER001 service_required: is missing
-    jobs.json:3:1 JOB002 this is a job document, for it has `service_required`, but `--service` says that it is a payload
+    jobs.json:3:2 JOB002 this is a job document, for it has `service_required`, but `--service` says that it is a payload
     ");
 }
 
 #[test]
 fn what_is_too_large_or_too_deep_is_refused() {
-    assert_snapshot!(told(&format!("\"{}\"", "x".repeat(10 << 20)), &service()), @"jobs.json:1:1 BROKER004 the document: has 10485803 bytes; 524288 is the limit");
+    assert_snapshot!(told(&format!("\"{}\"", "x".repeat(10 << 20)), &service()), @"jobs.json:1:1 BROKER004 payload: has 10485762 bytes; 262144 is the limit");
     assert_snapshot!(told(&format!("{}1{}", "[".repeat(100), "]".repeat(100)), &service()), @"jobs.json:1:2 BROKER004 payload: has 65 levels; 64 is the limit");
-    assert_snapshot!(told(&format!("{}1{}", "[".repeat(300), "]".repeat(300)), &service()), @"jobs.json:1:2 BROKER001 the document: is not JSON: recursion limit exceeded at line 1 column 167");
+    assert_snapshot!(told(&format!("{}1{}", "[".repeat(300), "]".repeat(300)), &service()), @"jobs.json:1:128 JSON003 the document: arrays and objects are nested more than 127 deep");
 }
 
 #[test]

@@ -20,28 +20,28 @@ fn poison_is_refused_with_every_reason_and_nothing_is_submitted() {
     assert_eq!((out.as_str(), exit), ("", Some(1)));
     assert_snapshot!(talk, @r"
     error[BROKER001]: requirements: has to be an object, not null
-    --> standard input:1:1
+    --> standard input:1:49
      = help: Write an object, or leave it out.
 
     error[BROKER001]: requirements.hardware.gpu_memory_gb: has to be a number, not a text
-    --> standard input:2:1
+    --> standard input:2:80
      = help: Write a number, or leave it out.
 
     error[BROKER002]: requirments: is not a field here; did you mean `requirements`?
-    --> standard input:3:1
+    --> standard input:3:33
      = help: Write `requirements`.
 
     error[BROKER003]: id: ':' cannot be in a name; use letters, digits and _-.
-    --> standard input:3:1
+    --> standard input:3:58
      = help: Use another name.
     ");
     let large = format!("\"{}\"", "x".repeat(10 << 20));
     let (_, talk, exit) = queue.run_with("submit - --service comfyui", &large);
     assert_eq!(exit, Some(1));
     assert_snapshot!(talk, @r"
-    error[BROKER004]: the document: has 10485803 bytes; 524288 is the limit
+    error[BROKER004]: payload: has 10485762 bytes; 262144 is the limit
     --> standard input:1:1
-     = help: Keep to 524288 bytes; put large data elsewhere and send its address.
+     = help: Keep to 262144 bytes; put large data elsewhere and send its address.
     ");
     assert_eq!(queue.run("submit nowhere.json").2, Some(1));
     assert_eq!(queue.json("counts")["result"]["waiting"], 0);
