@@ -41,6 +41,7 @@ mod time;
 use events::{Commands, Says};
 pub use inspect::{Inspection, Issue, inspect};
 pub use machine::{Condition, Machine, MachineWorker, Phase, Update, machine_channel};
+pub use submit::judge;
 
 /// What the other side is told about us, and the numbers.
 #[derive(Clone)]

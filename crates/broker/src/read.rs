@@ -10,12 +10,11 @@ use spec::notes::Located;
 use spec::source::SourceText;
 
 use crate::job::{Job, MAX_PAYLOAD};
-use crate::refusal::{Refusal, Refusals, Why};
+use crate::refusal::{PAYLOAD, Refusal, Refusals, Why};
 use crate::requirements::Requirements;
 
 /// The largest document, in bytes. A payload cannot be larger than its document; room is left for the rest, and for spaces.
 const MAX_DOCUMENT: usize = 2 * MAX_PAYLOAD;
-const PAYLOAD: &str = "/payload";
 
 impl Job {
     /// Reads a document, or says everything that is wrong with it and where. Where it says no id, the job gets a fresh one.
@@ -39,7 +38,7 @@ impl Job {
             let job = value(document, "", &mut refusals).and_then(|it| Self::lower(&it, &mut refusals));
             refusals.or(job).and_then(|it| it.weighed(all))
         };
-        located(read, document, "")
+        located(read, |it| it.within(document))
     }
 
     /// With the payload that a document is.
@@ -52,7 +51,7 @@ impl Job {
             let payload = value(document, PAYLOAD, &mut refusals);
             refusals.or(payload).and_then(|it| self.payload(it).weighed(length))
         };
-        located(read, document, PAYLOAD)
+        located(read, |it| it.within_payload(document))
     }
 }
 
@@ -62,7 +61,7 @@ impl Requirements {
         let mut refusals = Refusals::default();
         let read = value(document, "", &mut refusals);
         let read = read.and_then(|it| Self::within(&it, "", &mut refusals));
-        located(refusals.or(read), document, "")
+        located(refusals.or(read), |it| it.within(document))
     }
 }
 
@@ -91,11 +90,10 @@ fn value(document: &JsonIndex, base: &str, refusals: &mut Refusals) -> Option<Va
 /// The reasons with their places, in the order in which they stand there.
 fn located<T>(
     read: Result<T, Vec<Refusal>>,
-    document: &JsonIndex,
-    base: &str,
+    place: impl Fn(Refusal) -> Located<Refusal>,
 ) -> Result<T, Vec<Located<Refusal>>> {
     read.map_err(|refusals| {
-        let mut all: Vec<_> = refusals.into_iter().map(|it| it.within(document, base)).collect();
+        let mut all: Vec<_> = refusals.into_iter().map(place).collect();
         all.sort_by_key(|it| it.place.as_ref().map(|place| place.span.start));
         all
     })

@@ -7,10 +7,13 @@ use serde_json::{Map, Value};
 use spec::ids::NameError;
 use spec::json::{JsonFault, JsonIndex, readable, token};
 use spec::notes::{Code, Fault, Located, did_you_mean};
-use spec::source::shown;
+use spec::source::{Place, shown};
 
 use crate::codes;
 use crate::value::Number;
+
+/// The pointer of a job's payload.
+pub(crate) const PAYLOAD: &str = "/payload";
 
 /// One reason why a job, its requirements or a worker's capabilities are refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -123,14 +126,29 @@ impl Refusal {
         Located { fault: Self { at: String::new(), why: Why::Json(fault) }, place }
     }
 
-    /// The refusal and where in a document it is, of which `base` is the pointer in the job.
-    pub(crate) fn within(self, document: &JsonIndex, base: &str) -> Located<Self> {
-        let at = self.at.strip_prefix(base).unwrap_or_default();
-        let key = if matches!(self.why, Why::Unknown { .. }) { document.key(at) } else { None };
-        // What is missing is missing in what it would be a part of.
-        let enclosing = || document.value(at.rsplit_once('/').map_or("", |it| it.0));
-        let place = key.or_else(|| document.value(at)).or_else(enclosing).or_else(|| document.value(""));
+    /// The refusal and where in a document it is. What is not there would be a part of something that is.
+    pub fn within(self, document: &JsonIndex) -> Located<Self> {
+        let place = self.place(document, &self.at);
         Located { fault: self, place }
+    }
+
+    /// The same in a document that is only the payload.
+    pub(crate) fn within_payload(self, document: &JsonIndex) -> Located<Self> {
+        let place = self.place(document, self.at.strip_prefix(PAYLOAD).unwrap_or_default());
+        Located { fault: self, place }
+    }
+
+    fn place(&self, document: &JsonIndex, mut at: &str) -> Option<Place> {
+        let unknown = matches!(self.why, Why::Unknown { .. });
+        if let Some(key) = document.key(at).filter(|_| unknown) {
+            return Some(key);
+        }
+        loop {
+            match (document.value(at), at.rsplit_once('/')) {
+                (None, Some((enclosing, _))) => at = enclosing,
+                (place, _) => return place,
+            }
+        }
     }
 }
 

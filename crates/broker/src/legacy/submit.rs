@@ -39,6 +39,11 @@ impl Legacy {
     }
 }
 
+/// What of a job the wire of the TypeScript system has no words for. A submission asks it too, but only of the jobs of one call.
+pub fn judge(job: &Job) -> Result<(), Vec<Refusal>> {
+    fields(job, 0).map(drop)
+}
+
 /// The hash of a new job, and its requirements; or everything that this wire cannot say.
 fn fields(job: &Job, now: Millis) -> Result<(Hash, Value), Vec<Refusal>> {
     let default = Job::new(job.service_required.clone());

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use broker::{CustomerId, IdempotencyKey, Job, JobId, LimitKey, Refusal, Requirements};
+use broker::{CustomerId, IdempotencyKey, Job, JobId, LimitKey, Refusal, Requirements, legacy};
 use spec::ids::JobType;
 use spec::json::{self, JsonIndex};
 use spec::notes::{Code, Fault, Finding, Located, errors};
@@ -136,10 +136,7 @@ pub(super) fn jobs(source: &SourceText, flags: &Flags) -> Result<Vec<Job>, Vec<F
             }
             Err(more) => findings.extend(more),
         }
-        if findings.len() > MOST {
-            findings.truncate(MOST);
-            let last = findings.last().and_then(|it| it.place.clone());
-            findings.push(finding(last.unwrap_or_else(|| source.whole()), InputFault::Enough));
+        if enough(&mut findings) {
             break;
         }
     }
@@ -151,6 +148,33 @@ pub(super) fn jobs(source: &SourceText, flags: &Flags) -> Result<Vec<Job>, Vec<F
         findings.push(finding(source.whole(), InputFault::Several { flag }));
     }
     if findings.is_empty() { Ok(jobs) } else { Err(findings) }
+}
+
+/// What of the jobs of an input a legacy queue has no words for. It judges a call at a time, and a large input is several.
+pub(super) fn unsayable(source: &SourceText, flags: &Flags, jobs: &[Job]) -> Vec<Finding> {
+    let documents = json::documents(source).filter_map(Result::ok);
+    let refused = documents.zip(jobs).flat_map(|(document, job)| {
+        let refusals = legacy::judge(job).err().unwrap_or_default().into_iter();
+        let located = |it: Refusal| match flags.service {
+            // It is a flag that says so, and not the payload.
+            Some(_) => Located { fault: it, place: document.value("") },
+            None => it.within(&document),
+        };
+        refusals.map(located).collect::<Vec<_>>()
+    });
+    let mut findings = errors(refused.take(MOST + 1));
+    enough(&mut findings);
+    findings
+}
+
+/// Whether so many findings are there that no more are looked for; then it is said.
+fn enough(findings: &mut Vec<Finding>) -> bool {
+    let many = findings.len() > MOST;
+    findings.truncate(MOST);
+    if let Some(place) = findings.last().and_then(|it| it.place.clone()).filter(|_| many) {
+        findings.push(finding(place, InputFault::Enough));
+    }
+    many
 }
 
 /// The jobs of an input that say their id or key: by its pointer and itself, their number, and where it stands.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use broker::{Broker as _, Error, Job, JobId, Submission};
+use broker::{Any, Broker as _, Error, Job, JobId, Submission};
 use planner::{Redactor, Told};
 use serde::Serialize;
 use spec::notes::Finding;
@@ -62,13 +62,20 @@ struct One {
 pub(super) fn run(args: &Args) -> ExitCode {
     let path = args.input.as_ref().or(args.file.as_ref()).cloned().unwrap_or_default();
     // Judged before anything connects: what is wrong with it is wrong with every queue.
-    let jobs = match input::read(&path).and_then(|source| input::jobs(&source, &args.flags)) {
-        Ok(jobs) => jobs,
+    let read = input::read(&path).and_then(|source| Ok((input::jobs(&source, &args.flags)?, source)));
+    let (jobs, source) = match read {
+        Ok(read) => read,
         Err(findings) => {
             return args.at.common.say(Told::<Sent>::failed(findings, Redactor::default()));
         }
     };
     args.at.with_budget(args.byte_budget).ask(async |queue| {
+        if matches!(queue.broker, Any::Legacy(_)) {
+            let refused = input::unsayable(&source, &args.flags, &jobs);
+            if !refused.is_empty() {
+                return Err(refused);
+            }
+        }
         let told = submit(queue, &jobs).await?;
         if !args.watch || !told.findings.is_empty() {
             return Ok(told);

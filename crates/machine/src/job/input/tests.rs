@@ -128,6 +128,30 @@ fn of_very_many_faults_the_first_are_told() {
 }
 
 #[test]
+fn what_a_legacy_queue_cannot_say_is_told_of_every_job_with_its_place() {
+    let told = |text: &str, flags: &Flags| {
+        let source = SourceText::guarded("jobs.json", text);
+        let jobs = jobs(&source, flags).unwrap();
+        let findings = unsayable(&source, flags, &jobs).into_iter();
+        findings.map(|it| format!("{} {}", it.place.unwrap(), it.message)).collect::<Vec<_>>().join("\n")
+    };
+    let text = r#"[{"service_required": "a", "payload": 1},
+ {"service_required": "a", "delay_ms": 5, "requirements": {"all": [{"has": {"x": {"any": [1, 2]}}}]}},
+ {"service_required": "a", "limit_key": "k"}]"#;
+    assert_snapshot!(told(text, &Flags::default()), @r"
+    jobs.json:2:40 delay_ms: cannot be said on the legacy wire: a job is in the line at once
+    jobs.json:2:59 requirements.has.x: cannot be said on the legacy wire: a list there asks for all of its values
+    jobs.json:3:41 limit_key: cannot be said on the legacy wire: there are no limits
+    ");
+    let flags = Flags { delay: Some(Duration::from_secs(5)), ..service() };
+    assert_snapshot!(told("{}\n{\"delay_ms\": 1}", &flags), @r"
+    jobs.json:1:1 delay_ms: cannot be said on the legacy wire: a job is in the line at once
+    jobs.json:2:1 delay_ms: cannot be said on the legacy wire: a job is in the line at once
+    ");
+    assert_eq!(told(&"{}\n".repeat(1_000), &flags).lines().count(), MOST + 1);
+}
+
+#[test]
 fn what_is_no_text_is_told_where_it_begins() {
     let folder = tempfile::tempdir().unwrap();
     let told = |bytes: &[u8]| {

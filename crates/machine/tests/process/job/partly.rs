@@ -48,6 +48,23 @@ fn poison_is_refused_with_every_reason_and_nothing_is_submitted() {
 }
 
 #[test]
+fn of_many_jobs_none_is_submitted_to_a_legacy_queue_if_it_cannot_take_one() {
+    let Some(queue) = Queue::start() else { return };
+    let good = "{\"service_required\": \"comfyui\"}\n".repeat(1_500);
+    let (out, talk, exit) = queue.run_with(
+        "submit - --broker legacy",
+        &(good + r#"{"service_required": "comfyui", "delay_ms": 1000}"#),
+    );
+    assert_eq!((out.as_str(), exit), ("", Some(1)));
+    assert_snapshot!(talk, @r"
+    error[BROKER030]: delay_ms: cannot be said on the legacy wire: a job is in the line at once
+    --> standard input:1501:45
+     = help: Leave it out, or submit the job to a native queue.
+    ");
+    assert_eq!(queue.json("counts --broker legacy")["result"]["waiting"], 0);
+}
+
+#[test]
 fn what_is_in_the_queue_all_the_same_is_told_and_what_may_be() {
     let Some(queue) = Queue::start() else { return };
     if !is_there("redis-cli") {
