@@ -17,12 +17,21 @@ pub(crate) const PAYLOAD: &str = "/payload";
 
 /// One reason why a job, its requirements or a worker's capabilities are refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{}: {why}", if at.is_empty() { "the document".into() } else { readable(at) })]
+#[error("{}{why}", whose(at, why))]
 pub struct Refusal {
     /// The member, as a JSON pointer (RFC 6901): `/requirements/hardware/gpu_memory_gb`; empty for the whole document.
     pub at: String,
     /// What is wrong with it.
     pub why: Why,
+}
+
+/// The beginning of a message. What is wrong with JSON says itself what it is about.
+fn whose(at: &str, why: &Why) -> String {
+    match why {
+        Why::Json(_) => String::new(),
+        _ if at.is_empty() => "the document: ".into(),
+        _ => readable(at) + ": ",
+    }
 }
 
 /// What is wrong with one member of a document. The values of a payload are never quoted.
@@ -100,7 +109,9 @@ impl Fault for Refusal {
             Why::Kind { wanted, .. } => format!("Write {wanted}, or leave it out."),
             Why::Missing => "Add it.".into(),
             Why::Unknown { meant: Some(it) } => format!("Write `{it}`."),
-            Why::Unknown { meant: None } => "Leave it out; a capability of your own goes into `has`.".into(),
+            Why::Unknown { meant: None } => {
+                "Leave it out; what a worker is given goes into `payload`, a capability of its own into `has`.".into()
+            }
             Why::Name(_) => "Use another name.".into(),
             Why::Range { least, most, .. } => format!("Use a number from {least} to {most}."),
             Why::Rounded(_) => "Write a number that can be held, or, in a payload, a text.".into(),

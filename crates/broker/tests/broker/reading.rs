@@ -53,12 +53,12 @@ fn a_member_that_is_there_twice_is_refused_wherever_it_stands() {
   "payload": {}
 }"#;
     assert_snapshot!(told(text), @r"
-    2:43  the document: the key `priority` is given again; the first is in line 2
-    3:46  the document: the key `ram_gb` is given again; the first is in line 3
-    3:77  the document: the key `models` is given again; the first is in line 3
-    4:27  the document: the key `id` is given again; the first is in line 4
-    5:29  the document: the key `b` is given again; the first is in line 5
-    6:3  the document: the key `payload` is given again; the first is in line 5
+    2:43  the key `priority` is given again; the first is in line 2
+    3:46  the key `ram_gb` is given again; the first is in line 3
+    3:77  the key `models` is given again; the first is in line 3
+    4:27  the key `id` is given again; the first is in line 4
+    5:29  the key `b` is given again; the first is in line 5
+    6:3  the key `payload` is given again; the first is in line 5
     ");
 }
 
@@ -86,13 +86,13 @@ fn a_number_that_would_become_another_one_is_refused() {
 
 #[test]
 fn what_is_no_json_or_too_deep_is_called_what_it_is() {
-    assert_snapshot!(told("{"), @"1:2  the document: a key is expected here");
-    assert_snapshot!(told("{\"service_required\": \"a\",\n}"), @"2:1  the document: a comma stands before `}`");
+    assert_snapshot!(told("{"), @"1:2  a key is expected here");
+    assert_snapshot!(told("{\"service_required\": \"a\",\n}"), @"2:1  a comma stands before `}`");
     let nested = |depth: usize| {
         format!("{{\"service_required\": \"a\",\n\"payload\": {}{}}}", "[".repeat(depth), "]".repeat(depth))
     };
     assert_snapshot!(told(&nested(100)), @"2:12  payload: has 65 levels; 64 is the limit");
-    assert_snapshot!(told(&nested(200)), @"2:138  the document: arrays and objects are nested more than 127 deep");
+    assert_snapshot!(told(&nested(200)), @"2:138  arrays and objects are nested more than 127 deep");
 }
 
 fn values() -> impl Strategy<Value = Value> {

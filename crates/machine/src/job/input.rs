@@ -7,7 +7,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use broker::{CustomerId, IdempotencyKey, Job, JobId, LimitKey, Refusal, Requirements, legacy};
+use broker::{
+    CustomerId, IdempotencyKey, Job, JobId, LimitKey, MAX_PRIORITY, Refusal, Requirements, Why, legacy,
+};
 use spec::ids::JobType;
 use spec::json::{self, JsonIndex};
 use spec::notes::{Code, Fault, Finding, Located, errors};
@@ -26,7 +28,7 @@ pub(super) struct Flags {
     service: Option<JobType>,
     /// Higher goes first; 0 by default, within ±1000. One point is worth a minute of waiting
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    priority: Option<i16>,
+    priority: Option<i64>,
     /// Not before so long: `90s`, `5m`, `2h`, `1d`, `250ms`
     #[arg(long, value_name = "TIME", value_parser = duration)]
     delay: Option<Duration>,
@@ -211,7 +213,12 @@ impl Flags {
     fn judged(&self) -> (Option<Requirements>, Vec<Finding>) {
         let mut findings = Vec::new();
         if let Ok(service) = "any".parse() {
-            let refused = self.onto(Job::new(service), None).check().err().unwrap_or_default();
+            let mut refused = self.onto(Job::new(service), None).check().err().unwrap_or_default();
+            if let Some(found) = self.priority.filter(|it| i16::try_from(*it).is_err()) {
+                let most = i64::from(MAX_PRIORITY);
+                let why = Why::Range { found: found.into(), least: -most, most };
+                refused.push(Refusal { at: "/priority".into(), why });
+            }
             let place = SourceText::guarded("the flags", "").whole();
             findings.extend(errors(refused.into_iter().map(|it| Located::at(place.clone(), it))));
         }
@@ -231,7 +238,7 @@ impl Flags {
     /// A job with what they say.
     fn onto(&self, job: Job, requirements: Option<&Requirements>) -> Job {
         Job {
-            priority: self.priority.unwrap_or(job.priority),
+            priority: self.priority.and_then(|it| it.try_into().ok()).unwrap_or(job.priority),
             delay: self.delay.unwrap_or(job.delay),
             timeout: self.timeout.unwrap_or(job.timeout),
             max_attempts: self.attempts.unwrap_or(job.max_attempts),

@@ -50,6 +50,8 @@ fn wrong_flags_are_told_once_beside_what_is_wrong_with_the_documents() {
     the flags:1:1 BROKER004 max_attempts: 0 is not from 1 to 100
     jobs.json:1:74 BROKER001 service_required: has to be a text, not a number
     ");
+    let large = Flags { priority: Some(-99_999), ..service() };
+    assert_snapshot!(told("{}", &large), @"the flags:1:1 BROKER004 priority: -99999 is not from -1000 to 1000");
 }
 
 #[test]
@@ -85,8 +87,8 @@ fn every_reason_of_every_document_is_told_with_its_place_and_no_value() {
 fn every_fault_has_its_line_in_an_array_and_in_lines_and_behind_what_is_not_json() {
     let lines = "{\"service_required\": \"a\", \"priority\": 1, \"priority\": 2}\r\n{\"service_required\": \"a\",}\r\n{}\r\n";
     assert_snapshot!(told(lines, &Flags::default()), @r"
-    jobs.json:1:42 JSON002 the document: the key `priority` is given again; the first is in line 1
-    jobs.json:2:26 JSON001 the document: a comma stands before `}`
+    jobs.json:1:42 JSON002 the key `priority` is given again; the first is in line 1
+    jobs.json:2:26 JSON001 a comma stands before `}`
     jobs.json:3:1 BROKER001 service_required: is missing
     ");
     let array =
@@ -94,11 +96,11 @@ fn every_fault_has_its_line_in_an_array_and_in_lines_and_behind_what_is_not_json
     assert_snapshot!(told(array, &Flags::default()), @r"
     jobs.json:1:39 BROKER004 payload: is a number that would be rounded: whole numbers have 64 bits, others are doubles
     jobs.json:2:24 BROKER001 service_required: has to be a text, not a number
-    jobs.json:3:9 JSON001 the document: this is not a value
+    jobs.json:3:9 JSON001 this is not a value
     ");
-    assert_snapshot!(told("[{\"service_required\": \"a\"},]", &Flags::default()), @"jobs.json:1:28 JSON001 the document: a comma stands before `]`");
+    assert_snapshot!(told("[{\"service_required\": \"a\"},]", &Flags::default()), @"jobs.json:1:28 JSON001 a comma stands before `]`");
     assert_snapshot!(told("{\"n\": 1}\n{\"n\": 1, \"n\": 2}\n{\"n\": 12345678901234567890123}", &service()), @r"
-    jobs.json:2:10 JSON002 the document: the key `n` is given again; the first is in line 2
+    jobs.json:2:10 JSON002 the key `n` is given again; the first is in line 2
     jobs.json:3:7 BROKER004 payload.n: is a number that would be rounded: whole numbers have 64 bits, others are doubles
     ");
 }
@@ -162,8 +164,8 @@ fn what_is_no_text_is_told_where_it_begins() {
         format!("{line}:{column} {}; {}", read[0].message, read[0].fix)
     };
     assert_snapshot!(told(b"{}\n{\"a\": \"\xc3\xa9\xff\"}"), @"2:9 the input is not UTF-8 from here on; save it as UTF-8");
-    assert_snapshot!(told("\u{feff}{}".as_bytes()), @"1:1 the document: a byte order mark stands here; save the file as UTF-8 without one");
-    assert_snapshot!(told(b"{\"a\": \"\0\"}"), @r"1:8 the document: a text cannot hold this character as it is; write it as an escape: `\n`, `\t`, `\u0000`");
+    assert_snapshot!(told("\u{feff}{}".as_bytes()), @"1:1 a byte order mark stands here; save the file as UTF-8 without one");
+    assert_snapshot!(told(b"{\"a\": \"\0\"}"), @r"1:8 a text cannot hold this character as it is; write it as an escape: `\n`, `\t`, `\u0000`");
     assert!(read(folder.path()).unwrap_err()[0].message.contains("directory"));
 }
 
@@ -178,7 +180,7 @@ fn requirements_in_a_file_are_read_as_strictly() {
     };
     assert_snapshot!(told("{\"models\": [\"a\"]}"), @r#"{"version":1,"id":"ID","service_required":"comfyui","requirements":{"models":["a"]}}"#);
     assert_snapshot!(told("{\n \"models\": [\"a\", 7], \"hardware\": {\"ram_gb\": 1e400}}"), @"needs.json:2:45 BROKER004 hardware.ram_gb: is a number that would be rounded: whole numbers have 64 bits, others are doubles");
-    assert_snapshot!(told("{\"models\": [\"a\"],\n \"models\": [\"b\"]}"), @"needs.json:2:2 JSON002 the document: the key `models` is given again; the first is in line 1");
+    assert_snapshot!(told("{\"models\": [\"a\"],\n \"models\": [\"b\"]}"), @"needs.json:2:2 JSON002 the key `models` is given again; the first is in line 1");
 }
 
 #[test]
@@ -196,7 +198,7 @@ fn an_input_that_is_no_jobs_is_refused_as_a_whole() {
     assert_snapshot!(told.join("\n"), @r"
     jobs.json:1:1 JOB002 the input holds no job
     jobs.json:1:1 JOB002 the input holds no job
-    jobs.json:1:10 JSON001 the document: this is not a value
+    jobs.json:1:10 JSON001 this is not a value
     jobs.json:1:1 JOB002 `--id` names one job, but the input has several
     the flags:1:1 BROKER004 priority: 5000 is not from -1000 to 1000
     jobs.json:1:1 BROKER001 service_required: is missing
@@ -208,7 +210,7 @@ fn an_input_that_is_no_jobs_is_refused_as_a_whole() {
 fn what_is_too_large_or_too_deep_is_refused() {
     assert_snapshot!(told(&format!("\"{}\"", "x".repeat(10 << 20)), &service()), @"jobs.json:1:1 BROKER004 payload: has 10485762 bytes; 262144 is the limit");
     assert_snapshot!(told(&format!("{}1{}", "[".repeat(100), "]".repeat(100)), &service()), @"jobs.json:1:2 BROKER004 payload: has 65 levels; 64 is the limit");
-    assert_snapshot!(told(&format!("{}1{}", "[".repeat(300), "]".repeat(300)), &service()), @"jobs.json:1:128 JSON003 the document: arrays and objects are nested more than 127 deep");
+    assert_snapshot!(told(&format!("{}1{}", "[".repeat(300), "]".repeat(300)), &service()), @"jobs.json:1:128 JSON003 arrays and objects are nested more than 127 deep");
 }
 
 #[test]
