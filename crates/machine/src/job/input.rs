@@ -75,6 +75,8 @@ enum InputFault {
     Several { flag: &'static str },
     #[error("{what} is that of another job of the input, in line {line}, which is not the same job")]
     Taken { what: &'static str, line: usize },
+    #[error("standard input cannot be the jobs and their requirements")]
+    Twice,
     #[error("the input is read only this far, for more than {MOST} things are wrong with it")]
     Enough,
 }
@@ -92,6 +94,7 @@ impl Fault for InputFault {
             Self::Document => "leave `--service` out, or take `service_required` out of the payload".into(),
             Self::Several { flag } => format!("leave `{flag}` out, and write it into the documents"),
             Self::Taken { .. } => "give each job its own, or leave one of them out".into(),
+            Self::Twice => "name a file for one of them".into(),
             Self::Enough => "mend those first".into(),
         }
     }
@@ -209,6 +212,15 @@ impl Known {
 }
 
 impl Flags {
+    /// Whether they leave this input to the jobs: standard input can be read once.
+    pub(super) fn beside(&self, input: &Path) -> Result<(), Vec<Finding>> {
+        let stdin = Path::new("-");
+        if input == stdin && self.requirements.as_deref() == Some(stdin) {
+            return Err(vec![finding(SourceText::guarded("the flags", "").whole(), InputFault::Twice)]);
+        }
+        Ok(())
+    }
+
     /// The requirements that they name, and what is wrong with what they say, whatever the input is.
     fn judged(&self) -> (Option<Requirements>, Vec<Finding>) {
         let mut findings = Vec::new();

@@ -62,7 +62,8 @@ struct One {
 pub(super) fn run(args: &Args) -> ExitCode {
     let path = args.input.as_ref().or(args.file.as_ref()).cloned().unwrap_or_default();
     // Judged before anything connects: what is wrong with it is wrong with every queue.
-    let read = input::read(&path).and_then(|source| Ok((input::jobs(&source, &args.flags)?, source)));
+    let read = args.flags.beside(&path).and_then(|()| input::read(&path));
+    let read = read.and_then(|source| Ok((input::jobs(&source, &args.flags)?, source)));
     let (jobs, source) = match read {
         Ok(read) => read,
         Err(findings) => {

@@ -207,6 +207,14 @@ fn an_input_that_is_no_jobs_is_refused_as_a_whole() {
 }
 
 #[test]
+fn standard_input_is_either_the_jobs_or_their_requirements() {
+    let flags = Flags { requirements: Some("-".into()), ..service() };
+    let refused = flags.beside(Path::new("-")).unwrap_err();
+    assert_eq!(refused[0].message, "standard input cannot be the jobs and their requirements");
+    assert!(flags.beside(Path::new("jobs.json")).is_ok() && service().beside(Path::new("-")).is_ok());
+}
+
+#[test]
 fn what_is_too_large_or_too_deep_is_refused() {
     assert_snapshot!(told(&format!("\"{}\"", "x".repeat(10 << 20)), &service()), @"jobs.json:1:1 BROKER004 payload: has 10485762 bytes; 262144 is the limit");
     assert_snapshot!(told(&format!("{}1{}", "[".repeat(100), "]".repeat(100)), &service()), @"jobs.json:1:2 BROKER004 payload: has 65 levels; 64 is the limit");
