@@ -184,7 +184,7 @@ impl Act {
 }
 
 /// Warnings of rustdoc are errors, a test that misses its tool fails, and it knows where the tools are. What is built needs
-/// neither to be built again nor to be debugged: what that takes would be three quarters of all that is left on the disk.
+/// neither to be built again nor to be debugged, which takes gigabytes.
 fn prepared(command: &mut Command) -> &mut Command {
     command.env("RUSTDOCFLAGS", "-D warnings").env("ROSTER_TOOLS", tools());
     for (name, value) in [("CI", "true"), ("CARGO_INCREMENTAL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "0")] {
